@@ -1,0 +1,3 @@
+//! Agents as data: what one is (`profile`), and all of them (`catalog`).
+pub mod catalog;
+pub mod profile;

@@ -1,0 +1,1 @@
+//! Builds every part of the service, starts it and stops it.

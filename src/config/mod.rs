@@ -1,0 +1,1 @@
+//! Configuration: defaults, file, environment and flags, each parsed into types that cannot be wrong.

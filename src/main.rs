@@ -1,0 +1,2 @@
+//! Parse the command line, hand over.
+fn main() {}

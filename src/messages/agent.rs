@@ -1,0 +1,55 @@
+//! What can be asked of an agent.
+use std::time::Instant;
+
+use actix::Message;
+use serde_json::Value;
+
+use crate::ids::{RunId, StepId, ToolId};
+use crate::judges::finding::Finding;
+use crate::toolkit::cx::CancelFlag;
+use crate::toolkit::output::Output;
+
+/// Carries out one attempt of a step. The agent answers exactly once, whatever happens to the tool.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<StepResult, StepNotDone>")]
+pub struct RunStep {
+    pub run: RunId,
+    pub step: StepId,
+    pub attempt: u32,
+    pub tool: ToolId,
+    pub input: Value,
+    pub deadline: Instant,
+    pub cancel: CancelFlag,
+}
+
+/// What an attempt gave: the tool's output, and what the agent concludes from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepResult {
+    pub output: Output,
+    pub findings: Vec<Finding>,
+    pub duration_ms: f64,
+}
+
+/// The agent itself failed, not the host: counts against its breaker.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StepNotDone {
+    #[error("tool `{tool}` panicked: {message}")]
+    ToolPanicked { tool: ToolId, message: String },
+    #[error("drill: the agent was told to fail")]
+    Drill,
+}
+
+/// Faults that a drill may inject into an agent, where the configuration allows drills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The actor panics in its handler.
+    Panic,
+    /// The next step fails.
+    Fail,
+}
+
+/// Injects a fault.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Drill(pub Fault);

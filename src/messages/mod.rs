@@ -1,0 +1,10 @@
+//! All that actors say to each other: `port` is the way to ask, the other files are one protocol each.
+//!
+//! Requests go down (web, orchestrator, agent); news goes up as events, so that no two actors wait for each other.
+pub mod agent;
+pub mod auditor;
+pub mod orchestrator;
+pub mod port;
+pub mod signer;
+pub mod store;
+pub mod supervision;

@@ -1,0 +1,55 @@
+//! What can be asked of the orchestrator, which owns every run that has not ended.
+use actix::Message;
+use tokio::sync::watch;
+
+use crate::ids::RunId;
+use crate::workflow::plan::Plan;
+use crate::workflow::run::Run;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    #[error("the run could not be made durable: {detail}")]
+    NotDurable { detail: String },
+    #[error("{open} runs are open already; the limit is {limit}")]
+    TooMany { open: usize, limit: usize },
+}
+
+/// Accepts a run; answers once it is durable.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<RunId, StartError>")]
+pub struct StartRun {
+    pub plan: Plan,
+    /// Who asked: `token:<id>`.
+    pub by: String,
+}
+
+/// A run that has not ended, or ended a moment ago; none: ask the store.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Option<Run>")]
+pub struct GetRun(pub RunId);
+
+/// Follows a run: the number counts its changes, and the channel closes when the run has ended.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Option<watch::Receiver<u64>>")]
+pub struct WatchRun(pub RunId);
+
+/// Ends a run before its time: running steps are stopped, the rest is not begun. False: the run has ended already.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct CancelRun {
+    pub run: RunId,
+    pub by: String,
+}
+
+/// Numbers for readiness and for the supervision view.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "EngineStatus")]
+pub struct GetEngineStatus;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineStatus {
+    pub open_runs: usize,
+    pub running_steps: usize,
+    /// False until the journal of the last start has been read.
+    pub recovered: bool,
+}

@@ -1,0 +1,96 @@
+//! What can be asked of a supervisor, and the news it gives.
+use std::time::Duration;
+
+use actix::Message;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+/// Asks for the tree below a supervisor.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Node")]
+pub struct Describe;
+
+/// Ends a child and starts it anew, whatever its state: an operator's restart.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct RestartChild {
+    /// The child's name; false if no supervisor below has it.
+    pub name: String,
+}
+
+/// One supervisor or child, with what is below it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Node {
+    pub name: String,
+    pub kind: NodeKind,
+    /// Of a supervisor.
+    pub strategy: Option<&'static str>,
+    pub state: ChildState,
+    /// Counts the starts of this child.
+    pub epoch: u64,
+    pub restarts_in_window: usize,
+    pub restarts: u64,
+    pub breaker: Option<BreakerView>,
+    /// Requests admitted and not answered.
+    pub queue: usize,
+    pub last_exit: Option<String>,
+    pub arbiter: Option<String>,
+    pub children: Vec<Node>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeKind {
+    Supervisor,
+    Worker,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChildState {
+    Starting,
+    Up,
+    Restarting,
+    /// The breaker is open: the address is withdrawn.
+    Open,
+    HalfOpen,
+    Down,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct BreakerView {
+    /// `closed`, `open` or `half_open`.
+    pub state: &'static str,
+    pub retry_after_s: Option<f64>,
+}
+
+/// News of a supervisor; `path` names the child from the root, joined by `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SupervisionEvent {
+    pub at: DateTime<Utc>,
+    pub path: String,
+    pub epoch: u64,
+    pub what: Transition,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transition {
+    Started,
+    Exited {
+        reason: String,
+    },
+    RestartIn {
+        delay: Duration,
+    },
+    BreakerOpened {
+        retry_after: Duration,
+    },
+    BreakerHalfOpen,
+    BreakerClosed,
+    GaveUp {
+        reason: String,
+    },
+    Stopped,
+    /// The child did not stop in time and was left behind.
+    Abandoned,
+}

@@ -1,0 +1,1 @@
+//! Breaker, back-off and restart window: pure, the time is an argument.

@@ -1,0 +1,1 @@
+//! Logs: for people on a terminal, JSON otherwise.

@@ -1,0 +1,1 @@
+//! The TPM: one file per operation; one thread owns it.

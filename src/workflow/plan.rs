@@ -1,0 +1,3 @@
+//! The checked graph of a workflow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {}

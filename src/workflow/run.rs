@@ -1,0 +1,3 @@
+//! The state machine of one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {}
