@@ -1,3 +1,4 @@
-//! Agents as data: what one is (`profile`), and all of them (`catalog`).
+//! Agents as data: what one is (`profile`), all of them (`catalog`), and how its steps went (`stats`).
 pub mod catalog;
 pub mod profile;
+pub mod stats;

@@ -105,8 +105,8 @@ pub struct PastStep {
 
 /// The service's own memory.
 pub trait History: Send + Sync {
-    /// The newest `ok` or `degraded` result of this agent and tool on this node, before the present run.
-    fn last_output(&self, agent: &AgentId, tool: &ToolId) -> Result<Option<PastStep>, NotAvailable>;
+    /// The newest `ok` or `degraded` result of this agent and tool on this node in another run than `except`.
+    fn last_output(&self, agent: &AgentId, tool: &ToolId, except: RunId) -> Result<Option<PastStep>, NotAvailable>;
     /// All finished steps of a run in the order in which they ended.
     fn steps_of(&self, run: RunId) -> Result<Vec<PastStep>, NotAvailable>;
 }
