@@ -15,11 +15,9 @@ fn unowned(item: &Value) -> Option<Claim> {
     let (class, path) = (text(item, "class"), text(item, "path"));
     // `pkg` is null where no package owns the file, and absent where ownership could not be asked.
     let nobody = item.get("pkg").is_some_and(Value::is_null);
-    // A link into a package's own directory is how units are enabled: what it points to is listed by itself.
-    let enabled = item["enables"].is_string();
     let severity = match class {
         "ld_preload" => Severity::High,
-        _ if !nobody || enabled => return None,
+        _ if !nobody => return None,
         "udev_rule" | "modules_load" | "profile" => Severity::Low,
         _ => Severity::Medium,
     };
@@ -54,10 +52,6 @@ mod tests {
         );
         check(json!({"class": "systemd_unit", "path": "/lib/systemd/system/cron.service", "pkg": "cron"}), None);
         check(json!({"class": "systemd_unit", "path": "/lib/systemd/system/y.service"}), None);
-        check(
-            json!({"class": "systemd_unit", "path": "/etc/systemd/system/a.wants/b.service", "pkg": null, "enables": "b.service"}),
-            None,
-        );
     }
 
     #[test]
