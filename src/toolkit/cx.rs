@@ -147,6 +147,8 @@ pub struct ToolCx {
     pub history: Arc<dyn History>,
     pub artifacts: Arc<dyn Artifacts>,
     pub hash: Arc<dyn Hash>,
+    /// Secret of this node: serial numbers and the machine id leave a tool only as keyed hashes under it.
+    pub hash_key: [u8; 32],
     /// Why privileged reads are not possible, if they are not: becomes the reason of `unavailable`.
     pub no_broker: Option<String>,
 }

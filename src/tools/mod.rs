@@ -1,1 +1,22 @@
 //! The typed tools, one file each, and the ordered list of them.
+//!
+//! A tool is a unit struct with a `spec` and a `call`. The call parses its input (`input::parse`), reads the host through
+//! a `Reader`, which keeps the evidence and the list of what could not be read, and ends with `Reader::finish`.
+//! `host/load_read.rs` is the model.
+pub mod bundle;
+pub mod catalogue;
+pub mod evidence;
+#[cfg(test)]
+pub mod fixture_cx;
+pub mod host;
+pub mod input;
+pub mod program;
+pub mod redact;
+pub mod schema;
+pub mod secret;
+pub mod toolbox;
+
+use crate::toolkit::spec::Tool;
+
+/// Every tool that is built, in alphabetical order of its id.
+pub const ALL: &[&dyn Tool] = &[&host::load_read::LoadRead];
