@@ -37,7 +37,9 @@ impl ArtifactDir {
         };
         for entry in entries {
             let path = entry?.path();
-            if path.file_stem().is_some_and(|stem| stem == name.as_str()) && path.extension().is_none_or(|e| e != "part") {
+            if path.file_stem().is_some_and(|stem| stem == name.as_str())
+                && path.extension().is_none_or(|e| e != "part")
+            {
                 return Ok(Some(path));
             }
         }

@@ -17,6 +17,7 @@ pub struct Workbench {
     pub history: Arc<dyn History>,
     pub artifacts: Arc<dyn Artifacts>,
     pub hash: Arc<dyn Hash>,
+    pub hash_key: [u8; 32],
     pub no_broker: Option<String>,
 }
 
@@ -35,6 +36,7 @@ impl Workbench {
             history: Arc::clone(&self.history),
             artifacts: Arc::clone(&self.artifacts),
             hash: Arc::clone(&self.hash),
+            hash_key: self.hash_key,
             no_broker: self.no_broker.clone(),
         }
     }

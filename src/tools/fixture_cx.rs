@@ -126,7 +126,7 @@ impl Sign for Nobody {
 }
 
 impl History for Nobody {
-    fn last_output(&self, _: &AgentId, _: &ToolId) -> Result<Option<PastStep>, NotAvailable> {
+    fn last_output(&self, _: &AgentId, _: &ToolId, _: RunId) -> Result<Option<PastStep>, NotAvailable> {
         nobody("history")
     }
     fn steps_of(&self, _: RunId) -> Result<Vec<PastStep>, NotAvailable> {

@@ -5,18 +5,34 @@
 //! `host/load_read.rs` is the model.
 pub mod bundle;
 pub mod catalogue;
+pub mod control;
 pub mod evidence;
 #[cfg(test)]
 pub mod fixture_cx;
+pub mod fs;
 pub mod host;
 pub mod input;
+pub mod persist;
+pub mod pkg;
 pub mod program;
 pub mod redact;
+pub mod report;
 pub mod schema;
 pub mod secret;
+pub mod storage;
 pub mod toolbox;
+pub mod tpm;
 
 use crate::toolkit::spec::Tool;
 
 /// Every tool that is built, in alphabetical order of its id.
-pub const ALL: &[&dyn Tool] = &[&host::load_read::LoadRead];
+pub const ALL: &[&dyn Tool] = &[
+    &control::cp_echo::CpEcho,
+    &fs::fs_manifest::FsManifest,
+    &host::load_read::LoadRead,
+    &persist::persist_list::PersistList,
+    &pkg::pkg_inventory::PkgInventory,
+    &report::report_render::ReportRender,
+    &storage::storage_map::StorageMap,
+    &tpm::tpm_attest::TpmAttest,
+];

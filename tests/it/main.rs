@@ -1,2 +1,7 @@
 //! All integration tests in one binary, one file per feature.
+#![expect(clippy::expect_used, reason = "a test says what it expected and fails")]
+mod crash;
+mod faults;
+mod journey;
+mod support;
 mod tidy;

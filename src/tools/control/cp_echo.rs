@@ -13,7 +13,7 @@ pub struct CpEcho;
 
 impl Tool for CpEcho {
     fn spec(&self) -> ToolSpec {
-        let what = "Return the input unchanged: the no-op of benchmarks and of pipeline tests";
+        let what = "Returns its input unchanged: the no-op of benchmarks and pipelines";
         ToolSpec {
             // Any JSON goes in and comes out.
             input_schema: json!(true),

@@ -67,7 +67,7 @@ pub struct FsManifest;
 
 impl Tool for FsManifest {
     fn spec(&self) -> ToolSpec {
-        let what = "Hash manifest of a path set; compare with a stored baseline";
+        let what = "Hashes the files of a set of paths and compares them with a stored baseline";
         schema::read_only::<Input, Data>("fs.manifest", what, "root for full coverage", Duration::from_secs(300))
     }
 
@@ -77,7 +77,8 @@ impl Tool for FsManifest {
 }
 
 fn manifest(cx: &ToolCx, input: &Input) -> Result<Output, Box<Output>> {
-    let relative = input.paths.iter().chain(&input.excludes).find(|path| !path.starts_with('/') || path.contains("/../"));
+    let relative =
+        input.paths.iter().chain(&input.excludes).find(|path| !path.starts_with('/') || path.contains("/../"));
     if let Some(path) = relative {
         return Err(input::invalid("paths", format!("`{path}` is not an absolute path without `..`")));
     }
@@ -91,7 +92,10 @@ fn manifest(cx: &ToolCx, input: &Input) -> Result<Output, Box<Output>> {
     let started = Started::now(cx);
     let (present, absent): (Vec<_>, Vec<_>) = input.paths.iter().partition(|path| locate(&cx.roots, path).exists());
     for path in absent {
-        reader.gap_because("entries", Reason::new("no_facility", path.as_str(), format!("{path} does not exist on this host")));
+        reader.gap_because(
+            "entries",
+            Reason::new("no_facility", path.as_str(), format!("{path} does not exist on this host")),
+        );
     }
     let roots: Vec<PathBuf> = present.iter().map(|path| locate(&cx.roots, path)).collect();
     let left_out: Vec<PathBuf> = input.excludes.iter().map(|path| locate(&cx.roots, path)).collect();
@@ -104,7 +108,12 @@ fn manifest(cx: &ToolCx, input: &Input) -> Result<Output, Box<Output>> {
     let root_hash = now.root_hash();
     reader.push(started.evidence(cx, format!("manifest of {}", now.roots.join(" ")), root_hash, walked.bytes, false));
     if let Some((path, why)) = walked.unread.first() {
-        let detail = format!("{} of {} files could not be read, the first is {}: {why}", walked.unread.len(), now.entries.len(), name(&cx.roots, path));
+        let detail = format!(
+            "{} of {} files could not be read, the first is {}: {why}",
+            walked.unread.len(),
+            now.entries.len(),
+            name(&cx.roots, path)
+        );
         reader.gap_because("entries", Reason::new("no_privilege", name(&cx.roots, path), detail));
     }
 
@@ -138,7 +147,10 @@ fn baseline(cx: &ToolCx, input: &Input) -> Result<Option<(String, Manifest)>, Bo
         None => return Ok(None),
         Some("last") => {
             let tool = FsManifest.spec().id;
-            let last = cx.history.last_output(&cx.agent, &tool, cx.run).map_err(|error| unavailable(&error.facility, &error.detail))?;
+            let last = cx
+                .history
+                .last_output(&cx.agent, &tool, cx.run)
+                .map_err(|error| unavailable(&error.facility, &error.detail))?;
             match last.and_then(|past| past.output.data["manifest"]["id"].as_str().map(str::to_owned)) {
                 Some(id) => id,
                 None => return Ok(None),
@@ -146,13 +158,20 @@ fn baseline(cx: &ToolCx, input: &Input) -> Result<Option<(String, Manifest)>, Bo
         }
         Some(id) if id.starts_with("sha256:") => id.to_owned(),
         Some(other) => {
-            return Err(input::invalid("baseline_id", format!("`{other}` is neither `last` nor the id of a manifest (sha256:...)")));
+            return Err(input::invalid(
+                "baseline_id",
+                format!("`{other}` is neither `last` nor the id of a manifest (sha256:...)"),
+            ));
         }
     };
     let found = cx.artifacts.get(&id).map_err(|error| unavailable(&error.facility, &error.detail))?;
     let asked_by_id = input.baseline_id.as_deref() != Some("last");
     let Some(bytes) = found else {
-        return if asked_by_id { Err(input::invalid("baseline_id", format!("there is no artifact {id}"))) } else { Ok(None) };
+        return if asked_by_id {
+            Err(input::invalid("baseline_id", format!("there is no artifact {id}")))
+        } else {
+            Ok(None)
+        };
     };
     let before: Manifest = serde_json::from_slice(&bytes)
         .map_err(|error| input::invalid("baseline_id", format!("the artifact {id} is not a manifest: {error}")))?;
@@ -172,7 +191,9 @@ fn unavailable(facility: &str, detail: &str) -> Box<Output> {
 /// Where an absolute path of the host is found under the configured roots.
 fn locate(roots: &Roots, path: &str) -> PathBuf {
     let below = |prefix: &str| path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-    for (prefix, root) in [("/etc", &roots.etc), ("/var", &roots.var), ("/proc", &roots.proc), ("/sys", &roots.sys), ("/dev", &roots.dev)] {
+    for (prefix, root) in
+        [("/etc", &roots.etc), ("/var", &roots.var), ("/proc", &roots.proc), ("/sys", &roots.sys), ("/dev", &roots.dev)]
+    {
         if let Some(rest) = below(prefix) {
             return root.join(rest.trim_start_matches('/'));
         }
@@ -182,7 +203,14 @@ fn locate(roots: &Roots, path: &str) -> PathBuf {
 
 /// The other way round: the name of a file on the host.
 fn name(roots: &Roots, path: &Path) -> String {
-    for (prefix, root) in [("/etc", &roots.etc), ("/var", &roots.var), ("/proc", &roots.proc), ("/sys", &roots.sys), ("/dev", &roots.dev), ("", &roots.root)] {
+    for (prefix, root) in [
+        ("/etc", &roots.etc),
+        ("/var", &roots.var),
+        ("/proc", &roots.proc),
+        ("/sys", &roots.sys),
+        ("/dev", &roots.dev),
+        ("", &roots.root),
+    ] {
         if let Ok(rest) = path.strip_prefix(root) {
             let rest = rest.to_string_lossy();
             return if rest.is_empty() { prefix.to_owned() } else { format!("{prefix}/{rest}") };

@@ -51,7 +51,8 @@ impl Manifest {
         for (path, leaf) in &self.entries {
             line.clear();
             let sum = leaf.sha256.map(|digest| digest.to_string()).unwrap_or_default();
-            let written = writeln!(line, "{path}\0{} {:o} {} {} {} {sum}", leaf.kind, leaf.mode, leaf.uid, leaf.gid, leaf.size);
+            let written =
+                writeln!(line, "{path}\0{} {:o} {} {} {} {sum}", leaf.kind, leaf.mode, leaf.uid, leaf.gid, leaf.size);
             debug_assert!(written.is_ok(), "a String takes every line");
             hasher.update(line.as_bytes());
         }
@@ -138,7 +139,8 @@ mod tests {
     fn any_manifest() -> impl Strategy<Value = Manifest> {
         let leaf = (prop::sample::select(vec!['f', 'l']), 0..2_u32, 0..3_u64, 0..3_u8)
             .prop_map(|(kind, mode, size, sum)| leaf(kind, mode, size, Some(sum)));
-        prop::collection::btree_map("/[abc]{1,2}", leaf, 0..6).prop_map(|entries| Manifest { roots: Vec::new(), entries })
+        prop::collection::btree_map("/[abc]{1,2}", leaf, 0..6)
+            .prop_map(|entries| Manifest { roots: Vec::new(), entries })
     }
 
     proptest! {

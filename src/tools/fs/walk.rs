@@ -28,7 +28,11 @@ pub struct Walked {
 
 /// Walks `roots` (existing paths), skipping what `excluded` says. Stops early when the step is cancelled or late;
 /// the caller asks `cx.go_on()` afterwards.
-pub fn walk(cx: &ToolCx, roots: &[PathBuf], excluded: impl Fn(&Path) -> bool + Sync + Send + Clone + 'static) -> Walked {
+pub fn walk(
+    cx: &ToolCx,
+    roots: &[PathBuf],
+    excluded: impl Fn(&Path) -> bool + Sync + Send + Clone + 'static,
+) -> Walked {
     let Some((first, rest)) = roots.split_first() else { return Walked::default() };
     let mut builder = WalkBuilder::new(first);
     for root in rest {
@@ -93,10 +97,18 @@ fn look(cx: &ToolCx, path: &Path, bytes: &AtomicU64) -> Seen {
     } else {
         'o'
     };
-    let leaf = |sha256| Leaf { kind: mark, mode: meta.mode() & 0o7777, uid: meta.uid(), gid: meta.gid(), size: meta.len(), sha256 };
+    let leaf = |sha256| Leaf {
+        kind: mark,
+        mode: meta.mode() & 0o7777,
+        uid: meta.uid(),
+        gid: meta.gid(),
+        size: meta.len(),
+        sha256,
+    };
     let hashed = match mark {
         'f' => hash_file(cx, path, bytes).map(Some),
-        'l' => std::fs::read_link(path).map(|target| Some(Digest(Sha256::digest(target.as_os_str().as_encoded_bytes()).into()))),
+        'l' => std::fs::read_link(path)
+            .map(|target| Some(Digest(Sha256::digest(target.as_os_str().as_encoded_bytes()).into()))),
         _ => Ok(None),
     };
     match hashed {

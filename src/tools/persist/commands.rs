@@ -43,7 +43,11 @@ pub fn of_udev(text: &str) -> Vec<String> {
 
 /// Lines that are neither empty nor comments.
 pub fn of_lines(text: &str) -> Vec<String> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';'])).map(str::to_owned).collect()
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with(['#', ';']))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]

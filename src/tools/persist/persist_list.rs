@@ -62,7 +62,7 @@ pub struct PersistList;
 impl Tool for PersistList {
     fn spec(&self) -> ToolSpec {
         let what = "Everything that starts by itself";
-        schema::read_only::<Input, Data>("persist.list", what, "root for user crontabs", Duration::from_secs(120))
+        schema::read_only::<Input, Data>("persist.list", what, "root for user crontabs", Duration::from_secs(60))
     }
 
     fn call(&self, cx: &ToolCx, input: &Value) -> Output {
@@ -105,7 +105,10 @@ fn look(bundle: &mut Bundle, place: &Place) -> Result<Vec<Item>, Unread> {
     let mut items = Vec::new();
     for entry in bundle.list(&place.path)? {
         // cron and init skip what has a dot in front; `README` and `.placeholder` start nothing.
-        let counts = !entry.is_dir && !entry.name.starts_with('.') && entry.name != "README" && entry.name.ends_with(place.ending);
+        let counts = !entry.is_dir
+            && !entry.name.starts_with('.')
+            && entry.name != "README"
+            && entry.name.ends_with(place.ending);
         if counts {
             items.extend(item(bundle, place, &entry.path)?);
         }
@@ -137,7 +140,15 @@ fn described(class: Class, path: &Path, runs: &[String], enabled_by: Option<Stri
     let owner = meta.as_ref().map_or_else(String::new, |meta| format!("{}:{}", meta.uid(), meta.gid()));
     let changed_at = meta.and_then(|meta| DateTime::from_timestamp(meta.mtime(), 0)).map(|time| time.to_rfc3339());
     let shown: String = runs.join("; ").chars().take(SHOWN).collect();
-    Item { class, path: path.display().to_string(), owner, command_redacted: redact::redact(&shown), pkg: None, changed_at, enabled_by }
+    Item {
+        class,
+        path: path.display().to_string(),
+        owner,
+        command_redacted: redact::redact(&shown),
+        pkg: None,
+        changed_at,
+        enabled_by,
+    }
 }
 
 /// Units that a link in a `.wants` or `.requires` directory starts, and units that an administrator wrote.
@@ -158,9 +169,21 @@ fn units(bundle: &mut Bundle, roots: &Roots, dirs: &[PathBuf]) -> Vec<Item> {
     }
     let mut items = Vec::new();
     for (unit, enabled_by) in starting {
-        let class = if unit.extension().is_some_and(|ending| ending == "timer") { Class::SystemdTimer } else { Class::SystemdUnit };
+        let class = if unit.extension().is_some_and(|ending| ending == "timer") {
+            Class::SystemdTimer
+        } else {
+            Class::SystemdUnit
+        };
         let Ok(text) = bundle.text(&unit) else { continue };
-        let keys = ["ExecStartPre", "ExecStart", "ExecStartPost", "OnCalendar", "OnBootSec", "OnUnitActiveSec", "ListenStream"];
+        let keys = [
+            "ExecStartPre",
+            "ExecStart",
+            "ExecStartPost",
+            "OnCalendar",
+            "OnBootSec",
+            "OnUnitActiveSec",
+            "ListenStream",
+        ];
         items.push(described(class, &unit, &commands::of_keys(&text, &keys), enabled_by));
     }
     items
@@ -174,7 +197,8 @@ fn is_unit(name: &str) -> bool {
 fn find_unit(dirs: &[PathBuf], name: &str) -> Option<PathBuf> {
     let template = name.split_once('@').and_then(|(stem, rest)| Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1)));
     let names = [Some(name.to_owned()), template];
-    let found = names.iter().flatten().find_map(|name| dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file()))?;
+    let found =
+        names.iter().flatten().find_map(|name| dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file()))?;
     is_unit(name).then_some(found)
 }
 
@@ -250,9 +274,14 @@ mod tests {
     }
 
     fn brief(output: &Output) -> BTreeMap<String, (String, Value)> {
-        let name = |item: &Value| item["path"].as_str().and_then(|path| path.rsplit('/').next()).unwrap_or_default().to_owned();
+        let name = |item: &Value| {
+            item["path"].as_str().and_then(|path| path.rsplit('/').next()).unwrap_or_default().to_owned()
+        };
         let items = output.data["items"].as_array().expect("items");
-        items.iter().map(|item| (name(item), (item["class"].as_str().unwrap_or_default().to_owned(), item["pkg"].clone()))).collect()
+        items
+            .iter()
+            .map(|item| (name(item), (item["class"].as_str().unwrap_or_default().to_owned(), item["pkg"].clone())))
+            .collect()
     }
 
     #[test]

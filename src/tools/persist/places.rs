@@ -90,7 +90,11 @@ pub fn all(roots: &Roots) -> Vec<Place> {
 
 /// The directories of systemd's units, strongest first (systemd.unit(5)).
 pub fn unit_dirs(roots: &Roots) -> Vec<PathBuf> {
-    let own = [roots.etc.join("systemd/system"), roots.root.join("run/systemd/system"), roots.root.join("usr/local/lib/systemd/system")];
+    let own = [
+        roots.etc.join("systemd/system"),
+        roots.root.join("run/systemd/system"),
+        roots.root.join("usr/local/lib/systemd/system"),
+    ];
     let vendor = [roots.root.join("usr/lib/systemd/system"), roots.root.join("lib/systemd/system")];
     own.into_iter().chain(vendor).collect()
 }

@@ -72,8 +72,8 @@ pub struct PkgInventory;
 
 impl Tool for PkgInventory {
     fn spec(&self) -> ToolSpec {
-        let what = "Installed packages (deb, pip, npm)";
-        schema::read_only::<Input, Data>("pkg.inventory", what, "none", Duration::from_secs(120))
+        let what = "Installed packages of dpkg, rpm, pip, npm and cargo";
+        schema::read_only::<Input, Data>("pkg.inventory", what, "none", Duration::from_secs(60))
     }
 
     fn call(&self, cx: &ToolCx, input: &Value) -> Output {
@@ -101,7 +101,8 @@ fn inventory(cx: &ToolCx, input: &Input) -> Result<Output, Box<Output>> {
         Some(below) => cx.roots.var.join(below).exists(),
         None => cx.roots.root.join(path).exists(),
     };
-    let unsupported = UNSUPPORTED.iter().filter(|(_, path)| present(path)).map(|(name, _)| (*name).to_owned()).collect();
+    let unsupported =
+        UNSUPPORTED.iter().filter(|(_, path)| present(path)).map(|(name, _)| (*name).to_owned()).collect();
     if pkgs.is_empty() && reader.gaps().is_empty() {
         let what = "the records of dpkg, pip and npm".to_owned();
         return Ok(Reader::unavailable(&Unread::Missing { what }));
@@ -183,7 +184,9 @@ fn python_dirs(cx: &ToolCx) -> Vec<PathBuf> {
 }
 
 fn node_dirs(cx: &ToolCx) -> Vec<PathBuf> {
-    ["usr/lib/node_modules", "usr/local/lib/node_modules", "usr/share/nodejs"].map(|dir| cx.roots.root.join(dir)).to_vec()
+    ["usr/lib/node_modules", "usr/local/lib/node_modules", "usr/share/nodejs"]
+        .map(|dir| cx.roots.root.join(dir))
+        .to_vec()
 }
 
 /// The core metadata of a Python distribution: headers before the first empty line.
@@ -199,7 +202,15 @@ fn node(text: &str) -> Option<Package> {
 }
 
 fn language_package(name: &str, version: &str, origin: Manager) -> Package {
-    Package { name: name.to_owned(), version: version.to_owned(), arch: None, source: None, origin, auto: None, state: None }
+    Package {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        arch: None,
+        source: None,
+        origin,
+        auto: None,
+        state: None,
+    }
 }
 
 #[cfg(test)]
@@ -228,13 +239,21 @@ mod tests {
         let (_dir, cx) = host(&[
             ("var/lib/dpkg/status", "Package: bash\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5.2\n"),
             ("var/lib/apt/extended_states", "Package: bash\nAuto-Installed: 1\n"),
-            ("usr/lib/python3.11/site-packages/six-1.16.dist-info/METADATA", "Name: six\nVersion: 1.16\n\nName: not this"),
+            (
+                "usr/lib/python3.11/site-packages/six-1.16.dist-info/METADATA",
+                "Name: six\nVersion: 1.16\n\nName: not this",
+            ),
             ("usr/lib/node_modules/npm/package.json", "{\"name\": \"npm\", \"version\": \"10.1\"}"),
             ("var/lib/rpm/rpmdb.sqlite", ""),
         ]);
         let output = PkgInventory.call(&cx, &Value::Null);
         assert_eq!(output.status, Status::Ok, "{output:?}");
-        let brief: Vec<_> = output.data["pkgs"].as_array().expect("pkgs").iter().map(|p| json!([p["name"], p["origin"], p["auto"]])).collect();
+        let brief: Vec<_> = output.data["pkgs"]
+            .as_array()
+            .expect("pkgs")
+            .iter()
+            .map(|p| json!([p["name"], p["origin"], p["auto"]]))
+            .collect();
         assert_eq!(brief, [json!(["bash", "deb", true]), json!(["six", "pip", null]), json!(["npm", "npm", null])]);
         assert_eq!(output.data["unsupported"], json!(["rpm"]));
     }

@@ -33,7 +33,8 @@ fn parse_line(line: &str) -> Option<Mount> {
     let opts = left.next()?;
     let mut right = right.split(' ');
     let (fs, source) = (right.next()?, right.next()?);
-    let mut all: Vec<String> = opts.split(',').chain(right.next().unwrap_or_default().split(',')).map(str::to_owned).collect();
+    let mut all: Vec<String> =
+        opts.split(',').chain(right.next().unwrap_or_default().split(',')).map(str::to_owned).collect();
     all.retain(|option| !option.is_empty());
     all.sort();
     all.dedup();

@@ -93,8 +93,13 @@ pub struct StorageMap;
 
 impl Tool for StorageMap {
     fn spec(&self) -> ToolSpec {
-        let what = "Mounts with options, usage, inodes, block stack, LUKS headers, largest directories";
-        schema::read_only::<Input, Data>("storage.map", what, "none; raw header read needs root", Duration::from_secs(60))
+        let what = "Mounts with options and usage, the block device stack, LUKS headers, largest directories";
+        schema::read_only::<Input, Data>(
+            "storage.map",
+            what,
+            "none; raw header read needs root",
+            Duration::from_secs(120),
+        )
     }
 
     fn call(&self, cx: &ToolCx, input: &Value) -> Output {
@@ -121,7 +126,10 @@ fn map(cx: &ToolCx, input: &Input) -> Result<Output, Box<Output>> {
     cx.go_on()?;
     let blocks = blocks(&mut reader);
     let why = cx.no_broker.as_deref().unwrap_or("this release reads no raw devices");
-    reader.gap_because("luks", Reason::new("no_privilege", "raw block devices", format!("headers of raw devices were not read: {why}")));
+    reader.gap_because(
+        "luks",
+        Reason::new("no_privilege", "raw block devices", format!("headers of raw devices were not read: {why}")),
+    );
     let top_dirs = top_dirs(&mut reader, &input.paths, input.top_n)?;
     Ok(reader.finish(Data { mounts, blocks, luks: Vec::new(), top_dirs }))
 }
@@ -139,12 +147,21 @@ fn usage(reader: &mut Reader<'_>, mounts: Vec<Mount>) -> Vec<MountUse> {
             let block = answer.f_frsize;
             used = share(answer.f_blocks * block, (answer.f_blocks - answer.f_bfree) * block, answer.f_bavail * block);
             inodes = share(answer.f_files, answer.f_files.saturating_sub(answer.f_ffree), answer.f_favail);
-            answers.push_str(&format!("{}\0{} {} {} {} {}\n", mount.path, answer.f_blocks, answer.f_bfree, answer.f_bavail, answer.f_files, answer.f_ffree));
+            answers.push_str(&format!(
+                "{}\0{} {} {} {} {}\n",
+                mount.path, answer.f_blocks, answer.f_bfree, answer.f_bavail, answer.f_files, answer.f_ffree
+            ));
         }
         listed.push(MountUse { path: mount.path, source: mount.source, fs: mount.fs, opts: mount.opts, used, inodes });
     }
     if !answers.is_empty() {
-        let evidence = started.evidence(reader.cx, "statvfs(2) of each mount".to_owned(), sha256(answers.as_bytes()), answers.len() as u64, false);
+        let evidence = started.evidence(
+            reader.cx,
+            "statvfs(2) of each mount".to_owned(),
+            sha256(answers.as_bytes()),
+            answers.len() as u64,
+            false,
+        );
         reader.push(evidence);
     }
     listed
@@ -174,9 +191,13 @@ fn blocks(reader: &mut Reader<'_>) -> Vec<Block> {
         let rotational = attribute("queue/rotational").map(|text| text == "1");
         let model = attribute("device/model");
         let sched = attribute("queue/scheduler").and_then(|text| active(&text));
-        let stack = bundle.list(&device.path.join("slaves")).map(|below| below.into_iter().map(|entry| entry.name).collect()).unwrap_or_default();
+        let stack = bundle
+            .list(&device.path.join("slaves"))
+            .map(|below| below.into_iter().map(|entry| entry.name).collect())
+            .unwrap_or_default();
         let inside = bundle.list(&device.path).unwrap_or_default();
-        let partitions = inside.into_iter().map(|entry| entry.name).filter(|name| name.starts_with(&device.name)).collect();
+        let partitions =
+            inside.into_iter().map(|entry| entry.name).filter(|name| name.starts_with(&device.name)).collect();
         // Loop and RAM devices without a size are not in use.
         if bytes.is_some_and(|bytes| bytes > 0) {
             blocks.push(Block { name: device.name.clone(), bytes, rotational, model, sched, stack, partitions });
@@ -214,12 +235,19 @@ fn top_dirs(reader: &mut Reader<'_>, paths: &[String], top_n: usize) -> Result<V
             }
         }
     }
-    let mut largest: Vec<_> = sizes.into_iter().map(|(path, bytes)| Dir { path: path.display().to_string(), bytes }).collect();
+    let mut largest: Vec<_> =
+        sizes.into_iter().map(|(path, bytes)| Dir { path: path.display().to_string(), bytes }).collect();
     largest.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.path.cmp(&b.path)));
     largest.truncate(top_n);
     if !paths.is_empty() {
         let told: String = largest.iter().map(|dir| format!("{}\0{}\n", dir.path, dir.bytes)).collect();
-        let evidence = started.evidence(reader.cx, format!("sizes of files below {}", paths.join(" ")), sha256(told.as_bytes()), bytes, false);
+        let evidence = started.evidence(
+            reader.cx,
+            format!("sizes of files below {}", paths.join(" ")),
+            sha256(told.as_bytes()),
+            bytes,
+            false,
+        );
         reader.push(evidence);
     }
     Ok(largest)
@@ -243,7 +271,10 @@ mod tests {
             fs::create_dir_all(path.parent().expect("parent")).expect("mkdir");
             fs::write(path, text).expect("write");
         };
-        write("proc/self/mountinfo", "1 0 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n2 1 0:9 / /nfs rw - nfs4 srv:/x rw\n");
+        write(
+            "proc/self/mountinfo",
+            "1 0 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n2 1 0:9 / /nfs rw - nfs4 srv:/x rw\n",
+        );
         write("sys/block/sda/size", "2048\n");
         write("sys/block/sda/queue/rotational", "0\n");
         write("sys/block/sda/queue/scheduler", "none [mq-deadline]\n");
@@ -264,7 +295,9 @@ mod tests {
 
     #[test]
     fn bad_input_is_named() {
-        for (input, key) in [(json!({"top_n": 0}), "top_n"), (json!({"paths": ["var"]}), "paths"), (json!({"path": []}), "path")] {
+        for (input, key) in
+            [(json!({"top_n": 0}), "top_n"), (json!({"paths": ["var"]}), "paths"), (json!({"path": []}), "path")]
+        {
             let reason = StorageMap.call(&FixtureCx::empty(), &input).reason.expect("reason");
             assert_eq!((reason.code.as_str(), reason.facility.as_str()), ("invalid_input", key));
         }
