@@ -17,6 +17,9 @@ pub mod secret;
 pub mod toolbox;
 
 use crate::toolkit::spec::Tool;
+use crate::tools::host::cpu_inspect::CpuInspect;
+use crate::tools::host::host_identity::HostIdentity;
+use crate::tools::host::load_read::LoadRead;
 
 /// Every tool that is built, in alphabetical order of its id.
-pub const ALL: &[&dyn Tool] = &[&host::load_read::LoadRead];
+pub const ALL: &[&dyn Tool] = &[&CpuInspect, &HostIdentity, &LoadRead];
