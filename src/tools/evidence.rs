@@ -197,6 +197,11 @@ impl<'a> Reader<'a> {
         Output::without_data(Status::Unavailable, unread.reason())
     }
 
+    /// False when a fixture stands in for the host: the processor, netlink and D-Bus then say nothing about it.
+    pub fn is_live(&self) -> bool {
+        self.cx.roots.proc == Path::new("/proc") && self.cx.roots.sys == Path::new("/sys")
+    }
+
     pub fn sys(&self, below: &str) -> PathBuf {
         self.cx.roots.sys.join(below)
     }

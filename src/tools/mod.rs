@@ -24,6 +24,9 @@ pub mod toolbox;
 pub mod tpm;
 
 use crate::toolkit::spec::Tool;
+use crate::tools::host::cpu_inspect::CpuInspect;
+use crate::tools::host::host_identity::HostIdentity;
+use crate::tools::host::load_read::LoadRead;
 
 /// Every tool that is built, in alphabetical order of its id.
 pub const ALL: &[&dyn Tool] = &[
@@ -36,3 +39,4 @@ pub const ALL: &[&dyn Tool] = &[
     &storage::storage_map::StorageMap,
     &tpm::tpm_attest::TpmAttest,
 ];
+pub const ALL: &[&dyn Tool] = &[&CpuInspect, &HostIdentity, &LoadRead];

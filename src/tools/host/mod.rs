@@ -1,2 +1,7 @@
 //! Tools that find out what the host is and how it does.
+pub mod cpu_inspect;
+pub mod cpuid;
+pub mod cpuinfo;
+pub mod host_identity;
 pub mod load_read;
+pub mod virtualisation;
