@@ -1,3 +1,6 @@
 //! All integration tests in one binary, one file per feature.
+// `cfg(test)` tells the lints that the plumbing of tests may unwrap, too.
+#[cfg(test)]
 mod roster;
+#[cfg(test)]
 mod tidy;
