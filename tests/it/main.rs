@@ -4,4 +4,8 @@ mod crash;
 mod faults;
 mod journey;
 mod support;
+// `cfg(test)` tells the lints that the plumbing of tests may unwrap, too.
+#[cfg(test)]
+mod roster;
+#[cfg(test)]
 mod tidy;
