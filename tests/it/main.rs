@@ -7,5 +7,10 @@ mod support;
 // `cfg(test)` tells the lints that the plumbing of tests may unwrap, too.
 #[cfg(test)]
 mod roster;
+// `cfg(test)` tells the lints that the plumbing of tests may unwrap, too.
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod privileges;
 #[cfg(test)]
 mod tidy;
