@@ -1,1 +1,2 @@
-//! The command line: parse, ask the service, print.
+//! The command line: `args` declares it, one file per command asks, `render` prints.
+pub mod args;
