@@ -41,5 +41,5 @@ pub struct CheckedStep {
     pub agent: Option<String>,
     pub tool: Option<String>,
     pub needs: Vec<String>,
-    pub timeout_ms: u64,
+    pub timeout_ms: Option<u64>,
 }

@@ -24,7 +24,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE", env = "DSMIL_CONFIG")]
     pub config: Option<PathBuf>,
     /// Where the service keeps its data
-    #[arg(long, global = true, value_name = "DIR", env = "DSMIL_DATA_DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Address of the service; found in the data directory on its own host
     #[arg(long, global = true, value_name = "URL", env = "DSMIL_URL")]

@@ -1,2 +1,3 @@
 //! The command line: `args` declares it, one file per command asks, `render` prints.
 pub mod args;
+pub mod render;

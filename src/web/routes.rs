@@ -60,8 +60,8 @@ pub fn configure(config: &mut ServiceConfig, edges: Edges) {
         .app_data(Data::new(edges.playbooks))
         .app_data(Data::new(edges.audit))
         .app_data(Data::new(edges.health))
-        .app_data(QueryConfig::default().error_handler(|cause, request| bad_part(cause, request)))
-        .app_data(PathConfig::default().error_handler(|cause, request| bad_part(cause, request)));
+        .app_data(QueryConfig::default().error_handler(bad_part))
+        .app_data(PathConfig::default().error_handler(bad_part));
 
     at(config, Anyone, "/", vec![get().to(health::home)]);
     at(config, Anyone, "/livez", vec![get().to(health::live)]);
