@@ -1,2 +1,8 @@
 //! All integration tests in one binary, one file per feature.
+// `cfg(test)` tells the lints that the plumbing of tests may unwrap, too.
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod privileges;
+#[cfg(test)]
 mod tidy;
