@@ -1,1 +1,12 @@
-//! JSON shapes of the HTTP API, nothing else.
+//! The JSON shapes of the HTTP API, in both directions: the service writes them, the clients read them.
+//!
+//! Nothing else lives here: no rule, no conversion from actors. Clients ignore fields they do not know.
+pub mod accepted;
+pub mod agent;
+pub mod audit;
+pub mod health;
+pub mod playbook;
+pub mod problem;
+pub mod run;
+pub mod supervision;
+pub mod tool;

@@ -53,3 +53,20 @@ pub enum Fault {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Drill(pub Fault);
+
+/// How the agent has done since it was started.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "AgentStats")]
+pub struct GetStats;
+
+/// Times and success are those of the last attempts it remembers; none: it has finished nothing yet.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AgentStats {
+    pub done: u64,
+    pub failed: u64,
+    pub p50_ms: Option<f64>,
+    pub p95_ms: Option<f64>,
+    pub success_rate: Option<f64>,
+    /// Attempts that are running or wait for a place.
+    pub queue: usize,
+}

@@ -1,1 +1,16 @@
-//! The HTTP edge.
+//! The HTTP edge: `routes` lists every address, one file per resource answers, `error` turns refusals into problems.
+//!
+//! A handler reaches the rest of the service through the few ports that its file names, so that a part that is down
+//! is refused at once by its own door.
+pub mod agents;
+pub mod audit;
+pub mod auth;
+pub mod body;
+pub mod error;
+pub mod health;
+pub mod playbooks;
+pub mod routes;
+pub mod server;
+pub mod supervision;
+pub mod tools;
+pub mod workflows;

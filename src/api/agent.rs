@@ -1,0 +1,63 @@
+//! An agent: its profile and how it is doing.
+use serde::{Deserialize, Serialize};
+
+use crate::agents::profile::{Criticality, Group, Policy};
+use crate::api::supervision::Breaker;
+use crate::ids::{AgentId, ToolId};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentState {
+    Up,
+    Restarting,
+    /// The breaker is open: requests are refused at once.
+    Open,
+    HalfOpen,
+    Down,
+}
+
+impl AgentState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AgentState::Up => "up",
+            AgentState::Restarting => "restarting",
+            AgentState::Open => "open",
+            AgentState::HalfOpen => "half_open",
+            AgentState::Down => "down",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Agent {
+    pub agent_id: AgentId,
+    pub group: Group,
+    pub domain: String,
+    pub description: String,
+    /// The first is the default.
+    pub tools: Vec<ToolId>,
+    pub policy: Policy,
+    pub criticality: Criticality,
+    pub timeout_ms: u64,
+    pub concurrency: usize,
+    pub state: AgentState,
+    pub breaker: Breaker,
+    pub queue: usize,
+    pub restarts: u64,
+    /// Null until it has finished a step, and while it does not answer.
+    pub p50_ms: Option<f64>,
+    pub p95_ms: Option<f64>,
+    pub success_rate: Option<f64>,
+    pub done: Option<u64>,
+    pub failed: Option<u64>,
+    pub last_exit: Option<String>,
+    /// The body of its file; only when one agent is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Agents {
+    pub agents: Vec<Agent>,
+    pub next: Option<String>,
+}

@@ -1,0 +1,206 @@
+//! A run of a workflow, its steps and their attempts.
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::ids::{AgentId, NodeId, RunId, StepId, ToolId};
+use crate::judges::finding::Finding;
+use crate::toolkit::output::Output;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    Pending,
+    Running,
+    Paused,
+    Waiting,
+    Succeeded,
+    Failed,
+    RolledBack,
+    Cancelled,
+    TimedOut,
+    NeedsHuman,
+}
+
+impl RunStatus {
+    /// No step will run any more.
+    pub fn has_ended(self) -> bool {
+        use RunStatus::*;
+        matches!(self, Succeeded | Failed | RolledBack | Cancelled | TimedOut | NeedsHuman)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunStatus::Pending => "pending",
+            RunStatus::Running => "running",
+            RunStatus::Paused => "paused",
+            RunStatus::Waiting => "waiting",
+            RunStatus::Succeeded => "succeeded",
+            RunStatus::Failed => "failed",
+            RunStatus::RolledBack => "rolled_back",
+            RunStatus::Cancelled => "cancelled",
+            RunStatus::TimedOut => "timed_out",
+            RunStatus::NeedsHuman => "needs_human",
+        }
+    }
+}
+
+impl fmt::Display for RunStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    Pending,
+    Running,
+    WaitingApproval,
+    Succeeded,
+    Degraded,
+    Unavailable,
+    Failed,
+    Denied,
+    Skipped,
+    Cancelled,
+    TimedOut,
+    Undone,
+}
+
+impl StepStatus {
+    pub fn has_ended(self) -> bool {
+        !matches!(self, StepStatus::Pending | StepStatus::Running | StepStatus::WaitingApproval)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StepStatus::Pending => "pending",
+            StepStatus::Running => "running",
+            StepStatus::WaitingApproval => "waiting_approval",
+            StepStatus::Succeeded => "succeeded",
+            StepStatus::Degraded => "degraded",
+            StepStatus::Unavailable => "unavailable",
+            StepStatus::Failed => "failed",
+            StepStatus::Denied => "denied",
+            StepStatus::Skipped => "skipped",
+            StepStatus::Cancelled => "cancelled",
+            StepStatus::TimedOut => "timed_out",
+            StepStatus::Undone => "undone",
+        }
+    }
+}
+
+impl fmt::Display for StepStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// One run with all that is known of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    pub workflow_id: RunId,
+    pub name: String,
+    pub mode: String,
+    pub status: RunStatus,
+    /// Null while no step counts.
+    pub success_rate: Option<f64>,
+    /// Null until the run has ended.
+    pub execution_time_ms: Option<u64>,
+    pub coverage: Option<f64>,
+    /// The data of each step that gave any, by step id.
+    pub results: BTreeMap<StepId, Value>,
+    pub steps: Vec<Step>,
+    /// Of the newest audit entry of the run.
+    pub audit_index: Option<u64>,
+    pub node: NodeId,
+    pub accepted: DateTime<Utc>,
+    pub finished: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub labels: Value,
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+    /// Why the run ended as it did, where there is more to say than the steps say.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    pub id: StepId,
+    pub agent: Option<AgentId>,
+    pub tool: Option<ToolId>,
+    pub status: StepStatus,
+    pub attempts: Vec<Attempt>,
+    pub output: Option<Output>,
+    pub chosen_by: Option<ChosenBy>,
+    pub audit_index: Option<u64>,
+    /// Why a step was skipped or not done.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Counts from 1.
+    pub n: u32,
+    pub status: String,
+    pub started: DateTime<Utc>,
+    pub duration_ms: Option<f64>,
+    pub error: Option<String>,
+}
+
+/// How the agent was chosen, where the document did not name one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChosenBy {
+    pub confidence: f64,
+    pub reasons: Vec<String>,
+}
+
+/// A line of the list of runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    pub workflow_id: RunId,
+    pub name: String,
+    pub mode: String,
+    pub status: RunStatus,
+    pub success_rate: Option<f64>,
+    pub execution_time_ms: Option<u64>,
+    pub coverage: Option<f64>,
+    pub audit_index: Option<u64>,
+    pub node: NodeId,
+    pub accepted: DateTime<Utc>,
+    pub finished: Option<DateTime<Utc>>,
+    pub labels: Value,
+}
+
+/// A page of runs, newest first; `next` is the cursor of the page after it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Runs {
+    pub workflows: Vec<RunSummary>,
+    pub next: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_written_as_the_contract_names_them() {
+        let runs = "pending running paused waiting succeeded failed rolled_back cancelled timed_out needs_human";
+        for name in runs.split(' ') {
+            let status: RunStatus = serde_json::from_value(Value::from(name)).expect(name);
+            assert_eq!(status.as_str(), name);
+        }
+        let steps = "pending running waiting_approval succeeded degraded unavailable failed denied skipped cancelled \
+                     timed_out undone";
+        for name in steps.split(' ') {
+            let status: StepStatus = serde_json::from_value(Value::from(name)).expect(name);
+            assert_eq!(status.as_str(), name);
+        }
+    }
+}

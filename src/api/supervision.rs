@@ -1,0 +1,29 @@
+//! The supervision tree.
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub name: String,
+    /// `supervisor` or `worker`.
+    pub kind: String,
+    /// Of a supervisor.
+    pub strategy: Option<String>,
+    /// `starting`, `up`, `restarting`, `open`, `half_open` or `down`.
+    pub state: String,
+    pub epoch: u64,
+    pub restarts_in_window: usize,
+    pub restarts: u64,
+    pub breaker: Option<Breaker>,
+    pub queue: usize,
+    pub last_exit: Option<String>,
+    pub arbiter: Option<String>,
+    #[serde(default)]
+    pub children: Vec<Node>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// `closed`, `open` or `half_open`.
+    pub state: String,
+    pub retry_after_s: Option<f64>,
+}

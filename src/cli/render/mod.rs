@@ -1,0 +1,10 @@
+//! From API shapes to text for people: pure functions, so that what is printed can be tested.
+pub mod agent;
+pub mod audit;
+pub mod check;
+pub mod playbook;
+pub mod run;
+pub mod supervision;
+pub mod table;
+pub mod tool;
+pub mod verdict;

@@ -1,0 +1,97 @@
+//! The supervision tree, drawn with spaces and bars.
+use crate::api::supervision::Node;
+use crate::cli::render::table::{Style, Tone, clean, line};
+
+pub fn tree(root: &Node, style: Style) -> String {
+    let mut out = String::new();
+    draw(root, "", "", style, &mut out);
+    let (up, all) = workers(root);
+    line(&mut out, format_args!("\n{up} of {all} workers up"));
+    out
+}
+
+fn draw(node: &Node, first: &str, rest: &str, style: Style, out: &mut String) {
+    line(out, format_args!("{first}{}", style.paint(tone(node), &describe(node))));
+    let last = node.children.len().saturating_sub(1);
+    for (nth, child) in node.children.iter().enumerate() {
+        let (branch, below) = if nth == last { ("`- ", "   ") } else { ("|- ", "|  ") };
+        draw(child, &format!("{rest}{branch}"), &format!("{rest}{below}"), style, out);
+    }
+}
+
+fn describe(node: &Node) -> String {
+    let mut text = clean(&node.name);
+    if let Some(strategy) = &node.strategy {
+        text.push_str(&format!(" ({strategy})"));
+    }
+    text.push_str(&format!("  {}", node.state));
+    if node.restarts > 0 {
+        text.push_str(&format!("  restarts {} ({} in window)", node.restarts, node.restarts_in_window));
+    }
+    if node.queue > 0 {
+        text.push_str(&format!("  queue {}", node.queue));
+    }
+    if let Some(breaker) = node.breaker.as_ref().filter(|breaker| breaker.state != "closed") {
+        let retry = breaker.retry_after_s.map(|s| format!(", retry after {s:.0} s")).unwrap_or_default();
+        text.push_str(&format!("  breaker {}{retry}", breaker.state));
+    }
+    if let Some(exit) = &node.last_exit {
+        text.push_str(&format!("  last exit: {}", clean(exit)));
+    }
+    text
+}
+
+fn tone(node: &Node) -> Tone {
+    match node.state.as_str() {
+        "up" => Tone::Plain,
+        "down" | "open" => Tone::Bad,
+        _ => Tone::Warning,
+    }
+}
+
+fn workers(node: &Node) -> (usize, usize) {
+    let own = if node.kind == "worker" { (usize::from(node.state == "up"), 1) } else { (0, 0) };
+    node.children.iter().map(workers).fold(own, |(up, all), (more_up, more)| (up + more_up, all + more))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, kind: &str, state: &str, children: Vec<Node>) -> Node {
+        Node {
+            name: name.into(),
+            kind: kind.into(),
+            strategy: (kind == "supervisor").then(|| "one_for_one".into()),
+            state: state.into(),
+            epoch: 1,
+            restarts_in_window: 0,
+            restarts: 0,
+            breaker: None,
+            queue: 0,
+            last_exit: None,
+            arbiter: None,
+            children,
+        }
+    }
+
+    #[test]
+    fn the_tree_shows_who_is_down_and_why() {
+        let mut fallen = node("PATCHER", "worker", "restarting", Vec::new());
+        fallen.restarts = 2;
+        fallen.restarts_in_window = 1;
+        fallen.last_exit = Some("panic: drill".into());
+        let agents = node("agents-1", "supervisor", "up", vec![node("PACER", "worker", "up", Vec::new()), fallen]);
+        let root = node("root", "supervisor", "up", vec![agents, node("store", "worker", "up", Vec::new())]);
+        let expected = "\
+root (one_for_one)  up
+|- agents-1 (one_for_one)  up
+|  |- PACER  up
+|  `- PATCHER  restarting  restarts 2 (1 in window)  last exit: panic: drill
+`- store  up
+
+2 of 3 workers up
+";
+        assert_eq!(tree(&root, Style::default()), expected);
+    }
+}

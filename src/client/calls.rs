@@ -1,0 +1,139 @@
+//! What can be asked of the service, one function per call.
+use serde_json::Value;
+
+use crate::api::accepted::Accepted;
+use crate::api::accepted::Cancelled;
+use crate::api::accepted::Checked;
+use crate::api::accepted::Restarting;
+use crate::api::agent::Agent;
+use crate::api::agent::Agents;
+use crate::api::audit::Entries;
+use crate::api::audit::Head;
+use crate::api::health::Readiness;
+use crate::api::playbook::Playbook;
+use crate::api::playbook::Playbooks;
+use crate::api::run::Run;
+use crate::api::run::Runs;
+use crate::api::supervision::Node;
+use crate::api::tool::Tool;
+use crate::api::tool::Tools;
+use crate::client::error::ClientError;
+use crate::client::http::Client;
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    pub status: Option<String>,
+    pub name: Option<String>,
+    pub limit: u32,
+    pub cursor: Option<String>,
+}
+
+impl Client {
+    pub async fn submit(&self, document: &Value) -> Result<Accepted, ClientError> {
+        self.post("/api/v1/workflows", Some(document)).await
+    }
+
+    pub async fn check(&self, document: &Value) -> Result<Checked, ClientError> {
+        self.post("/api/v1/workflows?dry_run=true", Some(document)).await
+    }
+
+    pub async fn runs(&self, filter: &RunFilter) -> Result<Runs, ClientError> {
+        let mut path = format!("/api/v1/workflows?limit={}", filter.limit);
+        for (key, value) in [("status", &filter.status), ("name", &filter.name), ("cursor", &filter.cursor)] {
+            if let Some(value) = value {
+                path.push_str(&format!("&{key}={}", encoded(value)));
+            }
+        }
+        self.get(&path).await
+    }
+
+    pub async fn run(&self, id: &str) -> Result<Run, ClientError> {
+        self.get(&format!("/api/v1/workflows/{}", encoded(id))).await
+    }
+
+    /// Answers when the run has ended, or after `seconds` as it then is.
+    pub async fn run_within(&self, id: &str, seconds: u64) -> Result<Run, ClientError> {
+        self.get(&format!("/api/v1/workflows/{}?wait={seconds}s", encoded(id))).await
+    }
+
+    pub async fn cancel(&self, id: &str) -> Result<Cancelled, ClientError> {
+        self.post(&format!("/api/v1/workflows/{}/cancel", encoded(id)), None).await
+    }
+
+    pub async fn agents(&self) -> Result<Agents, ClientError> {
+        self.get("/api/v1/agents").await
+    }
+
+    pub async fn agent(&self, id: &str) -> Result<Agent, ClientError> {
+        self.get(&format!("/api/v1/agents/{}", encoded(id))).await
+    }
+
+    pub async fn restart(&self, id: &str) -> Result<Restarting, ClientError> {
+        self.post(&format!("/api/v1/agents/{}/restart", encoded(id)), None).await
+    }
+
+    pub async fn supervision(&self) -> Result<Node, ClientError> {
+        self.get("/api/v1/supervision").await
+    }
+
+    pub async fn tools(&self) -> Result<Tools, ClientError> {
+        self.get("/api/v1/tools").await
+    }
+
+    pub async fn tool(&self, id: &str) -> Result<Tool, ClientError> {
+        self.get(&format!("/api/v1/tools/{}", encoded(id))).await
+    }
+
+    pub async fn playbooks(&self) -> Result<Playbooks, ClientError> {
+        self.get("/api/v1/playbooks").await
+    }
+
+    pub async fn playbook(&self, name: &str) -> Result<Playbook, ClientError> {
+        self.get(&format!("/api/v1/playbooks/{}", encoded(name))).await
+    }
+
+    pub async fn head(&self) -> Result<Head, ClientError> {
+        self.get("/api/v1/audit/head").await
+    }
+
+    pub async fn entries(&self, from: u64, to: u64) -> Result<Entries, ClientError> {
+        self.get(&format!("/api/v1/audit/entries?from={from}&to={to}")).await
+    }
+
+    /// A C2SP tlog-proof.
+    pub async fn proof(&self, index: u64) -> Result<String, ClientError> {
+        self.get_text(&format!("/api/v1/audit/proof/{index}")).await
+    }
+
+    pub async fn verifier_key(&self) -> Result<String, ClientError> {
+        self.get_text("/api/v1/audit/vkey").await
+    }
+
+    pub async fn readiness(&self) -> Result<Readiness, ClientError> {
+        self.get_any("/readyz").await
+    }
+}
+
+/// Percent-encodes all but the unreserved characters of RFC 3986.
+fn encoded(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_part_of_the_address() {
+        assert_eq!(encoded("host-baseline"), "host-baseline");
+        assert_eq!(encoded("../a?b=c&d#e é"), "..%2Fa%3Fb%3Dc%26d%23e%20%C3%A9");
+    }
+}

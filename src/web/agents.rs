@@ -1,0 +1,154 @@
+//! `/agents`: what each agent is and how it is doing; restart, and drills where they are allowed.
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Path, Payload};
+use futures_util::future::join_all;
+use serde::Deserialize;
+
+use crate::agents::catalog::Catalog;
+use crate::agents::profile::AgentProfile;
+use crate::api;
+use crate::api::agent::AgentState;
+use crate::ids::AgentId;
+use crate::messages::agent::AgentStats;
+use crate::messages::agent::Drill;
+use crate::messages::agent::Fault;
+use crate::messages::agent::GetStats;
+use crate::messages::port::Port;
+use crate::messages::supervision::ChildState;
+use crate::messages::supervision::Describe;
+use crate::messages::supervision::Node;
+use crate::messages::supervision::RestartChild;
+use crate::web::body::json_body;
+use crate::web::error::ApiError;
+use crate::web::supervision::breaker_shape;
+
+/// What these routes need.
+#[derive(Clone)]
+pub struct Agents {
+    pub catalog: Arc<Catalog>,
+    /// The root supervisor, under which an agent's child bears its id.
+    pub tree: Port<Describe>,
+    pub restart: Port<RestartChild>,
+    pub stats: Arc<BTreeMap<AgentId, Port<GetStats>>>,
+    /// None: the configuration allows no drills.
+    pub drill: Option<Arc<BTreeMap<AgentId, Port<Drill>>>>,
+}
+
+/// An agent that is busy on its arbiter is listed without figures rather than late.
+const STATS_WITHIN: Duration = Duration::from_secs(1);
+
+pub async fn list(deps: Data<Agents>) -> Result<HttpResponse, ApiError> {
+    let tree = deps.tree.ask(Describe).await?;
+    let mut nodes = HashMap::new();
+    by_name(&tree, &mut nodes);
+    let shapes = deps.catalog.iter().map(|profile| {
+        let node = nodes.get(profile.id.as_str()).copied();
+        let deps = &deps;
+        async move { shape(profile, node, stats_of(deps, &profile.id).await) }
+    });
+    let agents = join_all(shapes).await;
+    Ok(HttpResponse::Ok().json(api::agent::Agents { agents, next: None }))
+}
+
+pub async fn show(deps: Data<Agents>, id: Path<String>) -> Result<HttpResponse, ApiError> {
+    let profile = find(&deps.catalog, &id)?;
+    let tree = deps.tree.ask(Describe).await?;
+    let mut nodes = HashMap::new();
+    by_name(&tree, &mut nodes);
+    let stats = stats_of(&deps, &profile.id).await;
+    let mut agent = shape(profile, nodes.get(profile.id.as_str()).copied(), stats);
+    agent.instructions = Some(profile.instructions.clone());
+    Ok(HttpResponse::Ok().json(agent))
+}
+
+pub async fn restart(deps: Data<Agents>, id: Path<String>) -> Result<HttpResponse, ApiError> {
+    let profile = find(&deps.catalog, &id)?;
+    if !deps.restart.ask(RestartChild { name: profile.id.to_string() }).await? {
+        return Err(ApiError::NotFound(format!("no supervisor has a child `{}`", profile.id)));
+    }
+    let answer = api::accepted::Restarting { agent_id: profile.id.clone(), status: "restarting".to_owned() };
+    Ok(HttpResponse::Accepted().json(answer))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DrillBody {
+    fault: Fault,
+}
+
+pub async fn drill(deps: Data<Agents>, id: Path<String>, payload: Payload) -> Result<HttpResponse, ApiError> {
+    let Some(ports) = &deps.drill else {
+        let refusal = "drills are not enabled; the configuration of the service allows them or not";
+        return Err(ApiError::NotFound(refusal.to_owned()));
+    };
+    let profile = find(&deps.catalog, &id)?;
+    let DrillBody { fault } = json_body(payload).await?;
+    let port = ports.get(&profile.id).ok_or_else(|| unknown(&id))?;
+    // A panic leaves no one to answer: to be told is all there is to wait for.
+    port.try_tell(Drill(fault))?;
+    Ok(HttpResponse::Accepted().json(serde_json::json!({ "agent_id": profile.id, "fault": fault })))
+}
+
+fn find<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Arc<AgentProfile>, ApiError> {
+    let known = AgentId::new(&id.to_ascii_uppercase()).ok().and_then(|id| catalog.get(&id));
+    known.ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: &str) -> ApiError {
+    ApiError::NotFound(format!("there is no agent `{id}`; `GET /api/v1/agents` lists them"))
+}
+
+async fn stats_of(deps: &Agents, id: &AgentId) -> Option<AgentStats> {
+    deps.stats.get(id)?.ask_within(GetStats, STATS_WITHIN).await.ok()
+}
+
+fn by_name<'a>(node: &'a Node, found: &mut HashMap<&'a str, &'a Node>) {
+    found.insert(&node.name, node);
+    for child in &node.children {
+        by_name(child, found);
+    }
+}
+
+fn shape(profile: &AgentProfile, node: Option<&Node>, stats: Option<AgentStats>) -> api::agent::Agent {
+    let breaker = node.and_then(|node| node.breaker).map(breaker_shape);
+    let closed = || api::supervision::Breaker { state: "closed".to_owned(), retry_after_s: None };
+    let queue = node.map_or(0, |node| node.queue);
+    api::agent::Agent {
+        agent_id: profile.id.clone(),
+        group: profile.group,
+        domain: profile.domain.clone(),
+        description: profile.description.clone(),
+        tools: profile.tools.clone(),
+        policy: profile.policy,
+        criticality: profile.criticality,
+        timeout_ms: u64::try_from(profile.timeout.as_millis()).unwrap_or(u64::MAX),
+        concurrency: profile.concurrency,
+        state: node.map_or(AgentState::Down, |node| agent_state(node.state)),
+        breaker: breaker.unwrap_or_else(closed),
+        queue: stats.as_ref().map_or(queue, |stats| stats.queue.max(queue)),
+        restarts: node.map_or(0, |node| node.restarts),
+        p50_ms: stats.as_ref().and_then(|stats| stats.p50_ms),
+        p95_ms: stats.as_ref().and_then(|stats| stats.p95_ms),
+        success_rate: stats.as_ref().and_then(|stats| stats.success_rate),
+        done: stats.as_ref().map(|stats| stats.done),
+        failed: stats.as_ref().map(|stats| stats.failed),
+        last_exit: node.and_then(|node| node.last_exit.clone()),
+        instructions: None,
+    }
+}
+
+/// The contract knows no `starting`: to a caller it is the same as a restart.
+fn agent_state(state: ChildState) -> AgentState {
+    match state {
+        ChildState::Up => AgentState::Up,
+        ChildState::Starting | ChildState::Restarting => AgentState::Restarting,
+        ChildState::Open => AgentState::Open,
+        ChildState::HalfOpen => AgentState::HalfOpen,
+        ChildState::Down => AgentState::Down,
+    }
+}

@@ -1,0 +1,59 @@
+//! `/livez` and `/readyz` for those who watch the service, and the plain page at `/`.
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::ContentType;
+use actix_web::web::Data;
+use futures_util::future::join3;
+
+use crate::api::health::Part;
+use crate::api::health::Readiness;
+use crate::messages::auditor::GetHead;
+use crate::messages::orchestrator::GetEngineStatus;
+use crate::messages::port::Port;
+use crate::messages::store::GetStoreStatus;
+
+/// What these routes need.
+#[derive(Clone)]
+pub struct Health {
+    pub store: Port<GetStoreStatus>,
+    pub head: Port<GetHead>,
+    pub engine: Port<GetEngineStatus>,
+}
+
+/// A part that takes longer than this is not ready.
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// The event loop turns; nothing else is asked.
+pub async fn live() -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::plaintext()).body("ok\n")
+}
+
+pub async fn ready(deps: Data<Health>) -> HttpResponse {
+    let (store, head, engine) = join3(
+        deps.store.ask_within(GetStoreStatus, WITHIN),
+        deps.head.ask_within(GetHead, WITHIN),
+        deps.engine.ask_within(GetEngineStatus, WITHIN),
+    )
+    .await;
+    let part = |name: &str, ok: bool| Part { name: name.to_owned(), ok };
+    let parts = vec![
+        part("database", matches!(store, Ok(Ok(_)))),
+        part("tpm", matches!(head, Ok(Ok(_)))),
+        part("engine", engine.is_ok_and(|status| status.recovered)),
+    ];
+    let ready = parts.iter().all(|part| part.ok);
+    let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.json(Readiness { ready, parts })
+}
+
+pub async fn home() -> HttpResponse {
+    let page = concat!(
+        "dsmil ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\nThe API is at /api/v1 and needs `Authorization: Bearer TOKEN`; the first token is in `admin.token`\n\
+         in the data directory of the service. On its own host `dsmil --help` says what can be asked.\n\
+         Whether it is ready: /readyz. The signed audit log: /api/v1/audit/checkpoint.\n"
+    );
+    HttpResponse::Ok().content_type(ContentType::plaintext()).body(page)
+}

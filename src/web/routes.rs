@@ -1,0 +1,134 @@
+//! Every address that the service answers: one ordered list.
+use actix_web::HttpResponse;
+use actix_web::Route;
+use actix_web::guard;
+use actix_web::middleware::from_fn;
+use actix_web::web;
+use actix_web::web::{Data, PathConfig, QueryConfig, ServiceConfig};
+
+use crate::web::agents;
+use crate::web::agents::Agents;
+use crate::web::audit;
+use crate::web::audit::Audit;
+use crate::web::auth::Hosts;
+use crate::web::auth::Tokens;
+use crate::web::auth::require_token;
+use crate::web::error::ApiError;
+use crate::web::error::bad_part;
+use crate::web::error::no_route;
+use crate::web::health;
+use crate::web::health::Health;
+use crate::web::playbooks;
+use crate::web::playbooks::Playbooks;
+use crate::web::supervision;
+use crate::web::supervision::Supervision;
+use crate::web::tools;
+use crate::web::tools::Tools;
+use crate::web::workflows;
+use crate::web::workflows::Workflows;
+
+/// What the routes need, file by file. Only taken apart here: a handler sees its own part.
+#[derive(Clone)]
+pub struct Edges {
+    pub tokens: Tokens,
+    pub hosts: Hosts,
+    pub workflows: Workflows,
+    pub agents: Agents,
+    pub supervision: Supervision,
+    pub tools: Tools,
+    pub playbooks: Playbooks,
+    pub audit: Audit,
+    pub health: Health,
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, Copy)]
+enum Access {
+    Anyone,
+    Token,
+}
+use Access::{Anyone, Token};
+
+pub fn configure(config: &mut ServiceConfig, edges: Edges) {
+    config
+        .app_data(Data::new(edges.tokens))
+        .app_data(Data::new(edges.hosts))
+        .app_data(Data::new(edges.workflows))
+        .app_data(Data::new(edges.agents))
+        .app_data(Data::new(edges.supervision))
+        .app_data(Data::new(edges.tools))
+        .app_data(Data::new(edges.playbooks))
+        .app_data(Data::new(edges.audit))
+        .app_data(Data::new(edges.health))
+        .app_data(QueryConfig::default().error_handler(bad_part))
+        .app_data(PathConfig::default().error_handler(bad_part));
+
+    at(config, Anyone, "/", vec![get().to(health::home)]);
+    at(config, Anyone, "/livez", vec![get().to(health::live)]);
+    at(config, Anyone, "/readyz", vec![get().to(health::ready)]);
+
+    at(config, Token, "/api/v1/workflows", vec![get().to(workflows::list), post().to(workflows::submit)]);
+    at(config, Token, "/api/v1/workflows/{id}", vec![get().to(workflows::show)]);
+    at(config, Token, "/api/v1/workflows/{id}/cancel", vec![post().to(workflows::cancel)]);
+    at(config, Token, "/api/v1/schemas/workflow.json", vec![get().to(workflows::schema)]);
+
+    at(config, Token, "/api/v1/agents", vec![get().to(agents::list)]);
+    at(config, Token, "/api/v1/agents/{id}", vec![get().to(agents::show)]);
+    at(config, Token, "/api/v1/agents/{id}/restart", vec![post().to(agents::restart)]);
+    at(config, Token, "/api/v1/agents/{id}/drill", vec![post().to(agents::drill)]);
+
+    at(config, Token, "/api/v1/supervision", vec![get().to(supervision::show)]);
+    at(config, Token, "/api/v1/tools", vec![get().to(tools::list)]);
+    at(config, Token, "/api/v1/tools/{id}", vec![get().to(tools::show)]);
+    at(config, Token, "/api/v1/playbooks", vec![get().to(playbooks::list)]);
+    at(config, Token, "/api/v1/playbooks/{name}", vec![get().to(playbooks::show)]);
+
+    at(config, Anyone, "/api/v1/audit/checkpoint", vec![get().to(audit::checkpoint)]);
+    at(config, Anyone, "/api/v1/audit/tile/{path:.*}", vec![get().to(audit::tile)]);
+    at(config, Anyone, "/api/v1/audit/vkey", vec![get().to(audit::vkey)]);
+    at(config, Token, "/api/v1/audit/head", vec![get().to(audit::head)]);
+    at(config, Token, "/api/v1/audit/entries", vec![get().to(audit::entries)]);
+    at(config, Token, "/api/v1/audit/proof/{index}", vec![get().to(audit::proof)]);
+
+    config.default_service(web::to(no_route));
+}
+
+/// A route that `at` tells apart by its method.
+struct Method {
+    names: &'static str,
+    route: Route,
+}
+
+impl Method {
+    fn to<F, Args>(self, handler: F) -> Method
+    where
+        F: actix_web::Handler<Args>,
+        Args: actix_web::FromRequest + 'static,
+        F::Output: actix_web::Responder + 'static,
+    {
+        Method { route: self.route.to(handler), ..self }
+    }
+}
+
+/// `HEAD` is `GET` without its body.
+fn get() -> Method {
+    Method { names: "GET, HEAD", route: web::route().guard(guard::Any(guard::Get()).or(guard::Head())) }
+}
+
+fn post() -> Method {
+    Method { names: "POST", route: web::post() }
+}
+
+fn at(config: &mut ServiceConfig, access: Access, path: &str, methods: Vec<Method>) {
+    let allow = methods.iter().map(|method| method.names).collect::<Vec<_>>().join(", ");
+    let wrong_method = move || {
+        let allow = allow.clone();
+        async move { Err::<HttpResponse, _>(ApiError::WrongMethod { allow }) }
+    };
+    let resource = methods.into_iter().fold(web::resource(path), |resource, method| resource.route(method.route));
+    let resource = resource.default_service(web::to(wrong_method));
+    match access {
+        Anyone => config.service(resource),
+        Token => config.service(resource.wrap(from_fn(require_token))),
+    };
+}
