@@ -24,19 +24,27 @@ pub mod toolbox;
 pub mod tpm;
 
 use crate::toolkit::spec::Tool;
+use crate::tools::control::cp_echo::CpEcho;
+use crate::tools::fs::fs_manifest::FsManifest;
 use crate::tools::host::cpu_inspect::CpuInspect;
 use crate::tools::host::host_identity::HostIdentity;
 use crate::tools::host::load_read::LoadRead;
+use crate::tools::persist::persist_list::PersistList;
+use crate::tools::pkg::pkg_inventory::PkgInventory;
+use crate::tools::report::report_render::ReportRender;
+use crate::tools::storage::storage_map::StorageMap;
+use crate::tools::tpm::tpm_attest::TpmAttest;
 
 /// Every tool that is built, in alphabetical order of its id.
 pub const ALL: &[&dyn Tool] = &[
-    &control::cp_echo::CpEcho,
-    &fs::fs_manifest::FsManifest,
-    &host::load_read::LoadRead,
-    &persist::persist_list::PersistList,
-    &pkg::pkg_inventory::PkgInventory,
-    &report::report_render::ReportRender,
-    &storage::storage_map::StorageMap,
-    &tpm::tpm_attest::TpmAttest,
+    &CpEcho,
+    &CpuInspect,
+    &FsManifest,
+    &HostIdentity,
+    &LoadRead,
+    &PersistList,
+    &PkgInventory,
+    &ReportRender,
+    &StorageMap,
+    &TpmAttest,
 ];
-pub const ALL: &[&dyn Tool] = &[&CpuInspect, &HostIdentity, &LoadRead];

@@ -1,16 +1,10 @@
 //! All integration tests in one binary, one file per feature.
 #![expect(clippy::expect_used, reason = "a test says what it expected and fails")]
+mod config;
 mod crash;
 mod faults;
 mod journey;
-mod support;
-// `cfg(test)` tells the lints that the plumbing of tests may unwrap, too.
-#[cfg(test)]
-mod roster;
-// `cfg(test)` tells the lints that the plumbing of tests may unwrap, too.
-#[cfg(test)]
-mod config;
-#[cfg(test)]
 mod privileges;
-#[cfg(test)]
+mod roster;
+mod support;
 mod tidy;
