@@ -19,7 +19,8 @@ pub mod toolbox;
 use crate::toolkit::spec::Tool;
 use crate::tools::host::cpu_inspect::CpuInspect;
 use crate::tools::host::host_identity::HostIdentity;
+use crate::tools::host::hw_inventory::HwInventory;
 use crate::tools::host::load_read::LoadRead;
 
 /// Every tool that is built, in alphabetical order of its id.
-pub const ALL: &[&dyn Tool] = &[&CpuInspect, &HostIdentity, &LoadRead];
+pub const ALL: &[&dyn Tool] = &[&CpuInspect, &HostIdentity, &HwInventory, &LoadRead];
