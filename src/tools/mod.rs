@@ -28,6 +28,7 @@ use crate::tools::control::cp_echo::CpEcho;
 use crate::tools::fs::fs_manifest::FsManifest;
 use crate::tools::host::cpu_inspect::CpuInspect;
 use crate::tools::host::host_identity::HostIdentity;
+use crate::tools::host::hw_inventory::HwInventory;
 use crate::tools::host::load_read::LoadRead;
 use crate::tools::persist::persist_list::PersistList;
 use crate::tools::pkg::pkg_inventory::PkgInventory;
@@ -48,3 +49,4 @@ pub const ALL: &[&dyn Tool] = &[
     &StorageMap,
     &TpmAttest,
 ];
+pub const ALL: &[&dyn Tool] = &[&CpuInspect, &HostIdentity, &HwInventory, &LoadRead];

@@ -1,7 +1,10 @@
 //! Tools that find out what the host is and how it does.
+pub mod buses;
 pub mod cpu_inspect;
 pub mod cpuid;
 pub mod cpuinfo;
 pub mod host_identity;
+pub mod hw_inventory;
 pub mod load_read;
+pub mod smbios;
 pub mod virtualisation;
