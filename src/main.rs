@@ -1,2 +1,6 @@
 //! Parse the command line, hand over.
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dsmil::cli::main()
+}

@@ -1,0 +1,32 @@
+//! `dsmil runs`: list, show, watch, cancel.
+use crate::cli::args::RunsCommand;
+use crate::cli::fail::Failure;
+use crate::cli::follow;
+use crate::cli::render;
+use crate::cli::shell::Shell;
+use crate::client::calls::RunFilter;
+
+pub fn runs(shell: &Shell, command: RunsCommand) -> Result<(), Failure> {
+    shell.wait_for(async {
+        let client = shell.client()?;
+        match command {
+            RunsCommand::List { status, name, limit, cursor } => {
+                let runs = client.runs(&RunFilter { status, name, limit, cursor }).await?;
+                shell.show(&runs, render::run::list)
+            }
+            RunsCommand::Show { id } => shell.show(&client.run(&id).await?, render::run::show),
+            RunsCommand::Watch { id } => {
+                let run = follow::follow(shell, &client, &id).await?;
+                shell.show(&run, render::run::show)?;
+                follow::by_status(&run)
+            }
+            RunsCommand::Cancel { id } => {
+                let cancelled = client.cancel(&id).await?;
+                shell.show(&cancelled, |cancelled, _| {
+                    let how = if cancelled.cancelling { "is being cancelled" } else { "had ended already" };
+                    format!("run {} {how}\n", cancelled.workflow_id)
+                })
+            }
+        }
+    })
+}
