@@ -5,9 +5,8 @@ use actix::Message;
 use serde_json::Value;
 
 use crate::ids::{RunId, StepId, ToolId};
-use crate::judges::finding::Finding;
 use crate::toolkit::cx::CancelFlag;
-use crate::toolkit::output::Output;
+use crate::workflow::result::StepResult;
 
 /// Carries out one attempt of a step. The agent answers exactly once, whatever happens to the tool.
 #[derive(Debug, Clone, Message)]
@@ -20,14 +19,6 @@ pub struct RunStep {
     pub input: Value,
     pub deadline: Instant,
     pub cancel: CancelFlag,
-}
-
-/// What an attempt gave: the tool's output, and what the agent concludes from it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StepResult {
-    pub output: Output,
-    pub findings: Vec<Finding>,
-    pub duration_ms: f64,
 }
 
 /// The agent itself failed, not the host: counts against its breaker.

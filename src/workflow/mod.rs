@@ -1,3 +1,26 @@
-//! Workflows: the checked graph (`plan`) and the state machine of one run (`run`).
+//! Workflows: a document is checked into a `plan`, and a `run` of it is a state machine over journalled events.
+//!
+//! ```text
+//! document --check--> Plan --Run::accept--> Run
+//!                                            |  advance(Trigger, now) -> Advance { events, effects }
+//!                                            v
+//!     journal <-- events (one append) ... and only then: effects --> agents, timers
+//! ```
+//! Nothing here reads a clock, waits or does IO: times come in, effects go out.
+pub mod advance;
+pub mod backoff;
+pub mod drive;
+pub mod duration;
+pub mod event;
+pub mod expr;
+pub mod fault;
+pub mod graph;
 pub mod plan;
+pub mod reads;
+pub mod replay;
+pub mod result;
 pub mod run;
+pub mod step;
+pub mod summary;
+pub mod template;
+pub mod yaml;

@@ -1,0 +1,252 @@
+//! Decides what a run does next. `advance` moves the state in memory and answers with the events to journal in one
+//! append and the effects to perform once that append is durable; it performs nothing itself.
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::ids::AgentId;
+use crate::ids::RunId;
+use crate::ids::StepId;
+use crate::ids::ToolId;
+use crate::toolkit::output::Reason;
+use crate::toolkit::output::Status;
+use crate::workflow::backoff;
+use crate::workflow::event::RunEvent;
+use crate::workflow::event::RunStatus;
+use crate::workflow::event::StepStatus;
+use crate::workflow::plan::Plan;
+use crate::workflow::replay::Subject;
+use crate::workflow::result::StepResult;
+use crate::workflow::run::Phase;
+use crate::workflow::run::Run;
+use crate::workflow::template::larger_than;
+
+/// How long a stopped attempt may take to end before it is settled without its result.
+pub const STOP_GRACE: Duration = Duration::from_secs(10);
+/// After so many attempts of a step whose outcome nobody knows the step fails: it may be what ends its agent.
+pub const MOST_LOST: u32 = 3;
+
+/// What happened outside.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Trigger {
+    Answer {
+        step: StepId,
+        attempt: u32,
+        answer: Answer,
+    },
+    /// The time of the last `Effect::Wake` has come.
+    Wake,
+    Cancel {
+        by: String,
+    },
+}
+
+/// How the attempt that was dispatched came back.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    Done(StepResult),
+    /// Certainly not executed: the agent's door is shut or it has too much to do.
+    Refused {
+        retry_after: Duration,
+        detail: String,
+    },
+    /// The agent itself failed while it worked.
+    NotDone {
+        detail: String,
+    },
+    /// No answer within the attempt's time and some grace.
+    NoAnswer,
+    /// The agent ended before it replied: outcome unknown.
+    Lost {
+        detail: String,
+    },
+}
+
+/// Journal `events` as rows `first_seq ..` in one append; when it is durable, perform `effects` in order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Advance {
+    pub first_seq: u32,
+    pub events: Vec<RunEvent>,
+    pub effects: Vec<Effect>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Hand the attempt to the agent, and come back with an `Answer` in any case: `NoAnswer` soon after `timeout`.
+    Dispatch { step: StepId, agent: AgentId, tool: ToolId, attempt: u32, input: Arc<Value>, timeout: Duration },
+    /// Raise the cancel flag of a running attempt; its answer is still awaited.
+    Stop { step: StepId, attempt: u32 },
+    /// Come back with `Trigger::Wake` at this time. A run has one timer: this replaces the one before.
+    Wake { at: DateTime<Utc> },
+    /// The run has ended; its timer and attempts can be forgotten.
+    Finished,
+}
+
+impl Run {
+    /// Accepts a plan and begins with it.
+    pub fn accept(id: RunId, plan: Plan, by: String, at: DateTime<Utc>) -> (Self, Advance) {
+        let accepted = RunEvent::Accepted { plan: plan.clone(), by: by.clone() };
+        let mut run = Run::born(id, plan, by, at);
+        let mut advance = Advance { first_seq: 0, events: vec![accepted], effects: Vec::new() };
+        run.drive(at, &mut advance);
+        (run, advance)
+    }
+
+    /// Takes news in. An empty answer: the news changed nothing, such as the answer to an attempt long settled.
+    pub fn advance(&mut self, trigger: Trigger, at: DateTime<Utc>) -> Advance {
+        let mut advance = Advance { first_seq: self.seq, ..Advance::default() };
+        if self.is_finished() {
+            return advance;
+        }
+        match trigger {
+            Trigger::Answer { step, attempt, answer } => {
+                let place = self.plan.place(&step).filter(|place| {
+                    let step = &self.steps[*place];
+                    step.phase == Phase::Running && step.attempts.last().is_some_and(|last| last.n == attempt)
+                });
+                match place {
+                    Some(place) => self.answered(place, attempt, answer, at, &mut advance),
+                    None => return advance,
+                }
+            }
+            Trigger::Wake => self.armed = None,
+            Trigger::Cancel { by } => {
+                if self.stopping.is_some() {
+                    return advance;
+                }
+                self.stop(RunEvent::Cancelled { by }, at, &mut advance);
+            }
+        }
+        self.drive(at, &mut advance);
+        advance
+    }
+
+    /// Says what to do after a replay: nobody knows how the attempts ended that were under way.
+    pub fn resume(&mut self, at: DateTime<Utc>) -> Advance {
+        let mut advance = Advance { first_seq: self.seq, ..Advance::default() };
+        if self.is_finished() {
+            return advance;
+        }
+        self.armed = None;
+        let under_way: Vec<_> = (0..self.steps.len()).filter(|p| self.steps[*p].phase == Phase::Running).collect();
+        for place in under_way {
+            let detail = "the service ended before the outcome of the attempt was recorded";
+            self.lose(place, detail.to_owned(), at, &mut advance);
+        }
+        self.drive(at, &mut advance);
+        advance
+    }
+
+    pub(super) fn record(&mut self, at: DateTime<Utc>, subject: Subject, event: RunEvent, advance: &mut Advance) {
+        self.apply(at, subject, &event);
+        advance.events.push(event);
+    }
+
+    fn answered(&mut self, place: usize, attempt: u32, answer: Answer, at: DateTime<Utc>, advance: &mut Advance) {
+        let step = &self.plan.steps()[place];
+        let took = self.steps[place].attempts.last().map_or(0.0, |last| millis_between(last.started, at));
+        let result = match answer {
+            Answer::Done(StepResult { output, findings, duration_ms }) => {
+                let output = output.checked(step.facts.needs_evidence);
+                if larger_than(&output.data, self.plan.max_value_bytes()) {
+                    let detail = format!("the result is larger than {} bytes", self.plan.max_value_bytes());
+                    StepResult::without_data(Status::Failed, Reason::new("too_large", "result", detail), duration_ms)
+                } else {
+                    StepResult { output, findings, duration_ms }
+                }
+            }
+            Answer::NotDone { detail } => {
+                let reason = Reason::new("agent_failed", step.agent.as_str(), detail);
+                StepResult::without_data(Status::Failed, reason, took)
+            }
+            Answer::NoAnswer => {
+                let detail = format!("{} did not answer in time", step.agent);
+                let reason = Reason::new("no_answer", step.agent.as_str(), detail);
+                StepResult::without_data(Status::TimedOut, reason, took)
+            }
+            Answer::Lost { detail } => return self.lose(place, detail, at, advance),
+            Answer::Refused { retry_after, detail } => {
+                return self.refused(place, attempt, retry_after, detail, at, advance);
+            }
+        };
+        let retry_at = self.retry_at(place, attempt, &result, at);
+        let event = RunEvent::AttemptDone { step: step.id.clone(), attempt, result: Arc::new(result), retry_at };
+        self.record(at, Subject::Step(place), event, advance);
+    }
+
+    /// When the next attempt follows one that ended so, if one does.
+    fn retry_at(&self, place: usize, attempt: u32, result: &StepResult, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let (step, state) = (&self.plan.steps()[place], &self.steps[place]);
+        let failures = state.counted + 1;
+        let code = result.output.reason.as_ref().map_or("", |reason| reason.code.as_str());
+        // The agent broke off somewhere in the middle: only a repeatable tool may be begun again.
+        let broken_off = matches!(code, "agent_failed" | "no_answer");
+        if self.stopping.is_some()
+            || failures >= step.retry.max_attempts
+            || !step.retry.covers(&result.output)
+            || (broken_off && !step.facts.repeatable)
+        {
+            return None;
+        }
+        let until = at + backoff::delay(&step.retry, failures, backoff::share(self.id, &step.id, attempt));
+        state.deadline.is_some_and(|deadline| until < deadline).then_some(until)
+    }
+
+    fn lose(&mut self, place: usize, detail: String, at: DateTime<Utc>, advance: &mut Advance) {
+        let (step, state) = (&self.plan.steps()[place], &self.steps[place]);
+        let attempt = state.attempts.last().map_or(1, |last| last.n);
+        let again = step.facts.repeatable && self.stopping.is_none() && state.lost < MOST_LOST;
+        let event = RunEvent::AttemptLost { step: step.id.clone(), attempt, detail, again };
+        self.record(at, Subject::Step(place), event, advance);
+    }
+
+    /// The agent did not take the attempt: the step waits, as long as its own time lasts.
+    fn refused(
+        &mut self,
+        place: usize,
+        attempt: u32,
+        retry_after: Duration,
+        detail: String,
+        at: DateTime<Utc>,
+        advance: &mut Advance,
+    ) {
+        let (step, state) = (&self.plan.steps()[place], &self.steps[place]);
+        let id = step.id.clone();
+        let not_before = at + backoff::after_refusal(retry_after, state.refusals + 1);
+        let event = if self.stopping.is_some() {
+            RunEvent::StepEnded { step: id, status: StepStatus::Cancelled, reason: self.stop_reason() }
+        } else if state.deadline.is_some_and(|deadline| not_before < deadline) {
+            RunEvent::StepDeferred { step: id, attempt, not_before, detail }
+        } else {
+            let detail = format!("{} did not take the step within its time: {detail}", step.agent);
+            let reason = Reason::new("agent_unavailable", step.agent.as_str(), detail);
+            RunEvent::StepEnded { step: id, status: StepStatus::TimedOut, reason }
+        };
+        self.record(at, Subject::Step(place), event, advance);
+    }
+
+    pub(super) fn finish(&mut self, at: DateTime<Utc>, advance: &mut Advance) {
+        let status = self.stopping.map_or_else(|| self.counts.verdict(), |stopping| stopping.into);
+        let event = RunEvent::Finished {
+            status,
+            success_rate: self.success_rate(),
+            coverage: self.coverage(),
+            execution_time_ms: u64::try_from((at - self.accepted).num_milliseconds()).unwrap_or(0),
+        };
+        self.record(at, Subject::Run, event, advance);
+        advance.effects.push(Effect::Finished);
+    }
+
+    pub(super) fn stop_reason(&self) -> Reason {
+        match self.stopping.map(|stopping| stopping.into) {
+            Some(RunStatus::TimedOut) => Reason::new("run_timed_out", "engine", "the run ran out of time"),
+            _ => Reason::new("run_cancelled", "engine", "the run was cancelled"),
+        }
+    }
+}
+
+fn millis_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    (to - from).num_microseconds().map_or(0.0, |micros| micros.max(0) as f64 / 1_000.0)
+}

@@ -1,0 +1,203 @@
+//! Drives a run until there is nothing more to decide: begins what is ready or due, leaves out what cannot run, ends
+//! what is out of time, and asks for the next wake-up.
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::ids::StepId;
+use crate::toolkit::output::Reason;
+use crate::workflow::advance::Advance;
+use crate::workflow::advance::Effect;
+use crate::workflow::advance::STOP_GRACE;
+use crate::workflow::event::RunEvent;
+use crate::workflow::event::SkipCause;
+use crate::workflow::event::StepStatus;
+use crate::workflow::expr::Scope;
+use crate::workflow::plan::Mode;
+use crate::workflow::replay::Subject;
+use crate::workflow::run::Phase;
+use crate::workflow::run::Run;
+use crate::workflow::template::larger_than;
+
+impl Run {
+    pub(super) fn drive(&mut self, at: DateTime<Utc>, advance: &mut Advance) {
+        if self.stopping.is_none() && at >= self.deadline && self.open > 0 {
+            self.stop(RunEvent::TimedOut, at, advance);
+        }
+        while self.stopping.is_none() {
+            if let Some(place) = self.doomed.pop_front() {
+                self.leave_out(place, at, advance);
+            } else if let Some(place) = self.ready.pop_front() {
+                self.begin(place, at, at, advance);
+            } else if let Some((due, place)) = self.timers.first().copied().filter(|(due, _)| *due <= at) {
+                self.begin(place, due, at, advance);
+            } else {
+                break;
+            }
+        }
+        if let Some(stopping) = self.stopping {
+            let patience_is_over = at >= stopping.since + STOP_GRACE;
+            self.sweep(patience_is_over, at, advance);
+        }
+        if self.open == 0 {
+            self.finish(at, advance);
+        } else {
+            self.arm(advance);
+        }
+    }
+
+    /// Ends the run before its time: nothing is begun any more, what runs is told to stop.
+    pub(super) fn stop(&mut self, event: RunEvent, at: DateTime<Utc>, advance: &mut Advance) {
+        self.record(at, Subject::Run, event, advance);
+        self.ready.clear();
+        self.doomed.clear();
+        for (step, state) in self.plan.steps().iter().zip(&self.steps) {
+            if let (Phase::Running, Some(last)) = (state.phase, state.attempts.last()) {
+                advance.effects.push(Effect::Stop { step: step.id.clone(), attempt: last.n });
+            }
+        }
+    }
+
+    /// Settles the steps of a stopping run that nothing is awaited of.
+    fn sweep(&mut self, patience_is_over: bool, at: DateTime<Utc>, advance: &mut Advance) {
+        if self.open == self.running && !patience_is_over {
+            return;
+        }
+        let reason = self.stop_reason();
+        let plan = self.plan.clone();
+        for (place, step) in plan.steps().iter().enumerate() {
+            let id = step.id.clone();
+            let event = match self.steps[place].phase {
+                Phase::Pending => {
+                    RunEvent::StepSkipped { step: id, cause: SkipCause::RunEnded, detail: reason.detail.clone() }
+                }
+                Phase::Waiting { .. } => {
+                    RunEvent::StepEnded { step: id, status: StepStatus::Cancelled, reason: reason.clone() }
+                }
+                Phase::Running if patience_is_over => {
+                    let detail = format!("{} and {} did not stop in time", reason.detail, step.agent);
+                    let reason = Reason::new(&reason.code, step.agent.as_str(), detail);
+                    RunEvent::StepEnded { step: id, status: StepStatus::Cancelled, reason }
+                }
+                Phase::Running | Phase::Settled(_) => continue,
+            };
+            self.record(at, Subject::Step(place), event, advance);
+        }
+        self.ready.clear();
+        self.doomed.clear();
+    }
+
+    fn leave_out(&mut self, place: usize, at: DateTime<Utc>, advance: &mut Advance) {
+        let plan = self.plan.clone();
+        let (step, state) = (&plan.steps()[place], &self.steps[place]);
+        let Some((to_blame, blamed)) = state.blocked_by.and_then(|blamed| Some((plan.steps().get(blamed)?, blamed)))
+        else {
+            return;
+        };
+        let status = match self.steps[blamed].status() {
+            StepStatus::TimedOut => "timed out",
+            StepStatus::Denied => "was denied",
+            StepStatus::Cancelled => "was cancelled",
+            _ => "failed",
+        };
+        let detail = match plan.mode() {
+            Mode::Dag | Mode::Parallel => format!("step `{}` {status}, and this step depends on it", to_blame.id),
+            Mode::Sequential | Mode::Pipeline => {
+                format!("step `{}` {status}, which ends a {} run", to_blame.id, plan.mode().as_str())
+            }
+        };
+        let event = RunEvent::StepSkipped { step: step.id.clone(), cause: SkipCause::Needs, detail };
+        self.record(at, Subject::Step(place), event, advance);
+    }
+
+    /// Begins an attempt that was due at `due`, unless the step's condition says no.
+    fn begin(&mut self, place: usize, due: DateTime<Utc>, at: DateTime<Utc>, advance: &mut Advance) {
+        let plan = self.plan.clone();
+        let step = &plan.steps()[place];
+        let subject = Subject::Step(place);
+        let input = match self.prepare(place) {
+            Ok(Prepared::Input(input)) => input,
+            Ok(Prepared::ConditionFalse(detail)) => {
+                let event = RunEvent::StepSkipped { step: step.id.clone(), cause: SkipCause::When, detail };
+                return self.record(at, subject, event, advance);
+            }
+            Err(reason) => {
+                let event = RunEvent::StepEnded { step: step.id.clone(), status: StepStatus::Failed, reason };
+                return self.record(at, subject, event, advance);
+            }
+        };
+        let attempt = self.steps[place].next_attempt();
+        let started = RunEvent::StepStarted { step: step.id.clone(), attempt, input: Arc::clone(&input) };
+        self.record(at, subject, started, advance);
+        let until_deadline = self.steps[place].deadline.map_or(step.timeout, |deadline| {
+            // From when it was due, not from now: a timer that fires late, or a restart, takes nothing from the step.
+            (deadline - due).to_std().unwrap_or_default()
+        });
+        advance.effects.push(Effect::Dispatch {
+            step: step.id.clone(),
+            agent: step.agent.clone(),
+            tool: step.tool.clone(),
+            attempt,
+            input,
+            timeout: step.attempt_timeout.map_or(until_deadline, |longest| until_deadline.min(longest)),
+        });
+    }
+
+    fn prepare(&self, place: usize) -> Result<Prepared, Reason> {
+        let (step, state) = (&self.plan.steps()[place], &self.steps[place]);
+        // Decided and rendered once: later attempts get what the first one got.
+        if let Some(attempt) = state.attempts.last() {
+            return Ok(Prepared::Input(Arc::clone(&attempt.input)));
+        }
+        if let Some(when) = &step.when
+            && !when.is_true(self).map_err(|error| Reason::new("expression", "when", error.to_string()))?
+        {
+            return Ok(Prepared::ConditionFalse(format!("`{}` is false", when.source())));
+        }
+        let input = match (&step.input, self.plan.mode(), &self.prev) {
+            (Some(template), _, _) => {
+                template.render(self).map_err(|error| Reason::new("expression", "input", error.to_string()))?
+            }
+            (None, Mode::Pipeline, Some(prev)) => Arc::new(prev.output.data.clone()),
+            (None, _, _) => Arc::new(Value::Object(serde_json::Map::new())),
+        };
+        if larger_than(&input, self.plan.max_value_bytes()) {
+            let detail = format!("the input is larger than {} bytes", self.plan.max_value_bytes());
+            return Err(Reason::new("too_large", "input", detail));
+        }
+        Ok(Prepared::Input(input))
+    }
+
+    /// Asks to be woken for what is due next, unless that is already so.
+    fn arm(&mut self, advance: &mut Advance) {
+        let next = match self.stopping {
+            Some(stopping) => stopping.since + STOP_GRACE,
+            None => self.timers.first().map_or(self.deadline, |(due, _)| self.deadline.min(*due)),
+        };
+        if self.armed.is_none_or(|armed| next < armed) {
+            self.armed = Some(next);
+            advance.effects.push(Effect::Wake { at: next });
+        }
+    }
+}
+
+enum Prepared {
+    Input(Arc<Value>),
+    ConditionFalse(String),
+}
+
+impl Scope for Run {
+    fn inputs(&self) -> &Value {
+        self.plan.inputs()
+    }
+
+    fn prev(&self) -> &Value {
+        self.prev.as_ref().map_or(&Value::Null, |prev| &prev.output.data)
+    }
+
+    fn step(&self, id: &str) -> Option<(&'static str, &Value)> {
+        let state = self.step(&StepId::new(id).ok()?)?;
+        Some((state.status().as_str(), state.output().map_or(&Value::Null, |output| &output.data)))
+    }
+}

@@ -1,0 +1,103 @@
+//! One step of a plan, with everything decided at submission pinned into it.
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::AgentId;
+use crate::ids::StepId;
+use crate::ids::ToolId;
+use crate::toolkit::output::Output;
+use crate::toolkit::output::Status;
+use crate::toolkit::spec::ToolSpec;
+use crate::workflow::duration::millis;
+use crate::workflow::duration::optional_millis;
+use crate::workflow::expr::Expr;
+use crate::workflow::template::Template;
+
+/// A checked step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    pub id: StepId,
+    pub agent: AgentId,
+    pub tool: ToolId,
+    /// None: an empty object, or in a pipeline the data of the step before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Template>,
+    /// Of a dag; the other modes imply theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<StepId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<Expr>,
+    /// For all attempts and the waits between them.
+    #[serde(rename = "timeout_ms", with = "millis")]
+    pub timeout: Duration,
+    #[serde(rename = "attempt_timeout_ms", with = "optional_millis")]
+    pub attempt_timeout: Option<Duration>,
+    pub retry: Retry,
+    pub facts: ToolFacts,
+}
+
+/// What the engine must know about a tool; pinned, so that a later release does not change a run under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolFacts {
+    /// May a call whose outcome is unknown be made again?
+    pub repeatable: bool,
+    /// False for pure functions, which read nothing from the host.
+    pub needs_evidence: bool,
+    /// Whether an execution teaches the learner something.
+    pub learn: bool,
+}
+
+impl From<&ToolSpec> for ToolFacts {
+    fn from(spec: &ToolSpec) -> Self {
+        ToolFacts { repeatable: spec.repeatable, needs_evidence: spec.needs_evidence, learn: spec.learn }
+    }
+}
+
+/// When a failed attempt is made again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    pub max_attempts: u32,
+    #[serde(rename = "initial_ms", with = "millis")]
+    pub initial: Duration,
+    pub factor: f64,
+    #[serde(rename = "max_ms", with = "millis")]
+    pub max: Duration,
+    pub jitter: Jitter,
+    /// Statuses or reason codes that are final.
+    pub not_on: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Jitter {
+    /// Anything between nothing and the whole delay, so that many steps do not come back at once.
+    Full,
+    None,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry {
+            max_attempts: 1,
+            initial: Duration::from_millis(200),
+            factor: 2.0,
+            max: Duration::from_secs(30),
+            jitter: Jitter::Full,
+            not_on: Vec::new(),
+        }
+    }
+}
+
+impl Retry {
+    /// Is an attempt that ended like this worth another one, as far as its result goes?
+    pub fn covers(&self, output: &Output) -> bool {
+        let word = match output.status {
+            Status::Failed => "failed",
+            Status::TimedOut => "timed_out",
+            Status::Ok | Status::Degraded | Status::Unavailable | Status::Denied | Status::Aborted => return false,
+        };
+        let code = output.reason.as_ref().map_or("", |reason| reason.code.as_str());
+        code != "invalid_input" && !self.not_on.iter().any(|no| no == word || no == code)
+    }
+}
