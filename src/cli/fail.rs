@@ -85,17 +85,19 @@ mod tests {
     fn each_failure_has_the_exit_status_of_the_contract() {
         let problem = |status| {
             let (kind, title) = ("about:blank".to_owned(), "no".to_owned());
-            ClientError::Refused(Problem { kind, title, status, detail: String::new(), errors: vec![], retry_after_s: None })
+            ClientError::Refused(Problem {
+                kind,
+                title,
+                status,
+                detail: String::new(),
+                errors: vec![],
+                retry_after_s: None,
+            })
         };
         let shut = ClientError::NotReachable { url: "http://127.0.0.1:1".into(), detail: "refused".into() };
-        for (error, exit) in [
-            (shut, 3),
-            (problem(401), 4),
-            (problem(403), 4),
-            (problem(404), 1),
-            (problem(422), 1),
-            (problem(503), 1),
-        ] {
+        for (error, exit) in
+            [(shut, 3), (problem(401), 4), (problem(403), 4), (problem(404), 1), (problem(422), 1), (problem(503), 1)]
+        {
             let failure = Failure::from(error);
             assert_eq!(failure.exit as u8, exit, "{}", failure.message);
         }

@@ -40,7 +40,7 @@ pub async fn follow(shell: &Shell, client: &Client, id: &str) -> Result<Run, Fai
                     return Ok(run);
                 }
             }
-            Err(error) if may_return(&error) && last_seen.elapsed() < AWAY => {}
+            Err(error) if may_return(&error) && clock::now().duration_since(last_seen) < AWAY => {}
             Err(error) => {
                 progress.end();
                 return Err(error.into());
@@ -123,7 +123,8 @@ impl Progress {
 
 fn spinner(all: &MultiProgress, step: &Step) -> ProgressBar {
     let style = ProgressStyle::with_template("  {spinner} {msg} {elapsed}");
-    let bar = all.add(ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner())));
+    let bar =
+        all.add(ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner())));
     bar.set_message(format!("{}  {}  {}", step.id, or_dash(step.agent.as_ref()), or_dash(step.tool.as_ref())));
     bar.enable_steady_tick(Duration::from_millis(120));
     bar

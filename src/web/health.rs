@@ -57,3 +57,27 @@ pub async fn home() -> HttpResponse {
     );
     HttpResponse::Ok().content_type(ContentType::plaintext()).body(page)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::web::asked::{anonymous, ask};
+    use crate::web::fakes::edges;
+    use crate::web::fakes::shut;
+
+    #[actix_web::test]
+    async fn it_is_ready_when_all_parts_are() {
+        let answer = ask(edges(), anonymous("GET /readyz")).await;
+        assert_eq!((answer.status, answer.json()["ready"].as_bool()), (200, Some(true)));
+    }
+
+    #[actix_web::test]
+    async fn a_part_that_does_not_answer_is_named() {
+        let mut edges = edges();
+        edges.health.store = shut();
+        let answer = ask(edges, anonymous("GET /readyz")).await;
+        assert_eq!(answer.status, 503);
+        let parts = answer.json()["parts"].clone();
+        assert_eq!(parts[0], serde_json::json!({ "name": "database", "ok": false }));
+        assert_eq!(parts[1], serde_json::json!({ "name": "tpm", "ok": true }));
+    }
+}

@@ -3,10 +3,14 @@
 //! A handler reaches the rest of the service through the few ports that its file names, so that a part that is down
 //! is refused at once by its own door.
 pub mod agents;
+#[cfg(test)]
+mod asked;
 pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod error;
+#[cfg(test)]
+mod fakes;
 pub mod health;
 pub mod playbooks;
 pub mod routes;

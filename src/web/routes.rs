@@ -132,3 +132,80 @@ fn at(config: &mut ServiceConfig, access: Access, path: &str, methods: Vec<Metho
         Token => config.service(resource.wrap(from_fn(require_token))),
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::messages::port::Port;
+    use crate::web::asked::{anonymous, ask, request};
+    use crate::web::fakes::edges;
+
+    #[actix_web::test]
+    async fn every_route_but_the_public_ones_needs_the_token() {
+        for line in [
+            "GET /api/v1/workflows",
+            "POST /api/v1/workflows",
+            "GET /api/v1/workflows/01900000-0000-7000-8000-000000000001",
+            "POST /api/v1/workflows/01900000-0000-7000-8000-000000000001/cancel",
+            "GET /api/v1/schemas/workflow.json",
+            "GET /api/v1/agents",
+            "GET /api/v1/agents/PACER",
+            "POST /api/v1/agents/PACER/restart",
+            "POST /api/v1/agents/PACER/drill",
+            "GET /api/v1/supervision",
+            "GET /api/v1/tools",
+            "GET /api/v1/tools/load.read",
+            "GET /api/v1/playbooks",
+            "GET /api/v1/playbooks/host-baseline",
+            "GET /api/v1/audit/head",
+            "GET /api/v1/audit/entries",
+            "GET /api/v1/audit/proof/0",
+        ] {
+            let wrong = anonymous(line).insert_header(("Authorization", "Bearer wrong"));
+            for asked in [anonymous(line), wrong] {
+                let answer = ask(edges(), asked).await;
+                assert_eq!(answer.status, 401, "{line}");
+                assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"dsmil\"");
+                assert_eq!(answer.json()["status"], 401);
+            }
+        }
+        for line in ["GET /", "GET /livez", "HEAD /livez", "GET /readyz", "GET /api/v1/audit/checkpoint"] {
+            assert_eq!(ask(edges(), anonymous(line)).await.status, 200, "{line}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn what_has_no_route_is_a_problem_too() {
+        let missing = ask(edges(), request("GET /api/v1/nothing")).await;
+        assert_eq!((missing.status, missing.header("content-type")), (404, "application/problem+json"));
+        let wrong = ask(edges(), request("DELETE /api/v1/workflows")).await;
+        assert_eq!((wrong.status, wrong.header("allow")), (405, "GET, HEAD, POST"));
+        assert_eq!(wrong.json()["status"], 405);
+        let query = ask(edges(), request("GET /api/v1/workflows?sort=up")).await;
+        assert_eq!((query.status, query.header("content-type")), (400, "application/problem+json"));
+        let path = ask(edges(), request("GET /api/v1/audit/proof/first")).await;
+        assert_eq!((path.status, path.header("content-type")), (400, "application/problem+json"));
+    }
+
+    #[actix_web::test]
+    async fn a_foreign_host_name_is_not_answered() {
+        for host in ["evil.example:8787", ""] {
+            let asked = request("GET /livez").insert_header(("Host", host));
+            assert_eq!(ask(edges(), asked).await.status, 421, "{host:?}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_panic_in_a_handler_is_an_answer() {
+        let mut edges = edges();
+        edges.supervision.tree = Port::answering(|_| panic!("a fault of this test"));
+        let answer = ask(edges, request("GET /api/v1/supervision")).await;
+        assert_eq!((answer.status, answer.header("content-type")), (500, "application/problem+json"));
+    }
+
+    #[actix_web::test]
+    async fn a_part_that_is_shut_is_refused_at_once_with_a_time() {
+        let answer = ask(edges(), request("GET /api/v1/workflows")).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, "2"));
+        assert_eq!(answer.json()["retry_after_s"], 2);
+    }
+}
