@@ -21,10 +21,10 @@ use crate::clock;
 use crate::ids::ToolId;
 use crate::judges;
 use crate::messages::agent::{AgentStats, Drill, Fault, GetStats, RunStep, StepNotDone};
+use crate::toolkit::bench::Workbench;
 use crate::toolkit::output::{Output, Reason, Status};
 use crate::toolkit::spec::{RunsOn, Tool};
-use crate::tools::Toolbox;
-use crate::toolkit::bench::Workbench;
+use crate::tools::toolbox::Toolbox;
 use crate::workflow::result::StepResult;
 
 /// How long a tool that was told to stop may take before its thread is left behind.
@@ -54,7 +54,13 @@ impl Agent {
             return Box::pin(std::future::ready(Err(StepNotDone::Drill)));
         }
         match self.tool_for(&order.tool) {
-            Ok(tool) => Box::pin(work(tool, Arc::clone(&self.bench), Arc::clone(&self.profile), Arc::clone(&self.places), order.clone())),
+            Ok(tool) => Box::pin(work(
+                tool,
+                Arc::clone(&self.bench),
+                Arc::clone(&self.profile),
+                Arc::clone(&self.places),
+                order.clone(),
+            )),
             Err(refusal) => Box::pin(std::future::ready(Ok(refusal))),
         }
     }
@@ -65,7 +71,7 @@ impl Agent {
             let detail = format!("agent {} is not granted {id}; its tools are listed in its profile", self.profile.id);
             return Err(Output::without_data(Status::Denied, Reason::new("not_granted", id.as_str(), detail)));
         }
-        self.toolbox.get(id).ok_or_else(|| {
+        self.toolbox.get(id).cloned().ok_or_else(|| {
             let detail = format!("{id} is not in the catalogue of this release");
             Output::without_data(Status::Unavailable, Reason::new("unknown_tool", id.as_str(), detail))
         })
@@ -83,7 +89,13 @@ impl Agent {
 }
 
 /// Waits for a place, then lets the tool work until the deadline.
-async fn work(tool: Arc<dyn Tool>, bench: Arc<Workbench>, profile: Arc<AgentProfile>, places: Arc<Semaphore>, order: RunStep) -> Worked {
+async fn work(
+    tool: Arc<dyn Tool>,
+    bench: Arc<Workbench>,
+    profile: Arc<AgentProfile>,
+    places: Arc<Semaphore>,
+    order: RunStep,
+) -> Worked {
     let deadline = tokio::time::Instant::from_std(order.deadline);
     let Ok(Ok(_place)) = tokio::time::timeout_at(deadline, places.acquire()).await else {
         return Ok(out_of_time("the agent had no free place before the deadline"));
@@ -104,7 +116,9 @@ async fn work(tool: Arc<dyn Tool>, bench: Arc<Workbench>, profile: Arc<AgentProf
                         Ok(finished) => finished,
                         Err(_) => {
                             error!(agent.id = %profile.id, tool.id = %order.tool, "tool {} did not stop; its thread is left behind", order.tool);
-                            return Ok(out_of_time("the tool did not stop at the deadline; its thread was left behind"));
+                            return Ok(out_of_time(
+                                "the tool did not stop at the deadline; its thread was left behind",
+                            ));
                         }
                     }
                 }
@@ -148,7 +162,15 @@ impl Handler<RunStep> for Agent {
 impl Handler<GetStats> for Agent {
     type Result = MessageResult<GetStats>;
     fn handle(&mut self, _: GetStats, _: &mut Ctx<Self>) -> Self::Result {
-        MessageResult(AgentStats { summary: self.stats.summary(), in_hand: self.in_hand })
+        let summary = self.stats.summary();
+        MessageResult(AgentStats {
+            done: summary.done,
+            failed: summary.failed,
+            p50_ms: summary.p50_ms,
+            p95_ms: summary.p95_ms,
+            success_rate: summary.success_rate,
+            queue: self.in_hand,
+        })
     }
 }
 

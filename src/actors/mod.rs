@@ -1,4 +1,5 @@
 //! The actors and their supervisors.
+pub mod agent;
 pub mod child;
 pub mod context;
 mod entry;
@@ -7,6 +8,8 @@ mod failing;
 pub mod home;
 mod incarnation;
 mod life;
+pub mod open_run;
+pub mod orchestrator;
 pub mod panics;
 pub mod root;
 pub mod slot;

@@ -88,7 +88,11 @@ impl OpenRun {
         self.sent = self.rows.len();
         let run = self.run.id();
         let rows = self.rows.iter().map(|(seq, at, event)| self.row(*seq, *at, event, node, epoch)).collect();
-        let header = self.rows.iter().find(|(_, _, event)| matches!(event, RunEvent::Accepted { .. })).map(|_| header(&self.run));
+        let header = self
+            .rows
+            .iter()
+            .find(|(_, _, event)| matches!(event, RunEvent::Accepted { .. }))
+            .map(|_| header(&self.run));
         let outcome = self.run.finished().map(|finished| RunOutcome {
             success_rate: self.run.success_rate(),
             coverage: self.run.coverage(),
@@ -109,8 +113,9 @@ impl OpenRun {
                 self.run.note_audit(event.step(), *index);
             }
         }
-        let (due, later) = std::mem::take(&mut self.effects).into_iter().partition(|(after, _)| *after <= rows);
-        self.effects = Vec::from_iter::<Vec<(usize, Effect)>>(later).into_iter().map(|(after, effect)| (after - rows, effect)).collect();
+        let queued = std::mem::take(&mut self.effects);
+        let (due, later): (Vec<_>, Vec<_>) = queued.into_iter().partition(|(after, _)| *after <= rows);
+        self.effects = later.into_iter().map(|(after, effect)| (after - rows, effect)).collect();
         if self.rows.is_empty() {
             self.durable = Some(self.run.clone());
         }
@@ -119,7 +124,7 @@ impl OpenRun {
             drop(submitter.send(Ok(self.run.id())));
         }
         self.changes.send_modify(|count| *count += 1);
-        Vec::from_iter::<Vec<(usize, Effect)>>(due).into_iter().map(|(_, effect)| effect).collect()
+        due.into_iter().map(|(_, effect)| effect).collect()
     }
 
     /// Refuses a submission that is certainly not stored. False: the run was promised already.
@@ -162,7 +167,8 @@ pub fn replay(stored: StoredRun) -> Result<Run, TakeUpError> {
     let mut events = Vec::with_capacity(stored.rows.len());
     let mut indexes = Vec::new();
     for (row, index) in stored.rows {
-        let event: RunEvent = serde_json::from_value(row.body).map_err(|source| TakeUpError::Unreadable { seq: row.seq, source })?;
+        let event: RunEvent =
+            serde_json::from_value(row.body).map_err(|source| TakeUpError::Unreadable { seq: row.seq, source })?;
         indexes.extend(index.map(|index| (event.step().cloned(), index)));
         events.push((row.at, event));
     }

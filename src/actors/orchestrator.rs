@@ -100,9 +100,15 @@ impl Orchestrator {
         }
     }
 
-    fn start(&mut self, StartRun { plan, by }: StartRun, ctx: &mut Ctx<Self>) -> Result<oneshot::Receiver<Result<RunId, StartError>>, StartError> {
+    fn start(
+        &mut self,
+        StartRun { plan, by }: StartRun,
+        ctx: &mut Ctx<Self>,
+    ) -> Result<oneshot::Receiver<Result<RunId, StartError>>, StartError> {
         if self.epoch.is_none() {
-            return Err(StartError::NotDurable { detail: "the journal of the last start is still being read".to_owned() });
+            return Err(StartError::NotDurable {
+                detail: "the journal of the last start is still being read".to_owned(),
+            });
         }
         let open = self.runs.values().filter(|open| !open.run.is_finished()).count();
         if open >= self.max_open {
@@ -150,7 +156,8 @@ impl Orchestrator {
             Err(fault) => {
                 let detail = fault.to_string();
                 // A run that nobody was promised and that is certainly not stored is simply refused.
-                if matches!(fault, StoreError::Unreachable { .. } | StoreError::Refused { .. }) && open.refuse(&detail) {
+                if matches!(fault, StoreError::Unreachable { .. } | StoreError::Refused { .. }) && open.refuse(&detail)
+                {
                     self.runs.remove(&id);
                     return;
                 }
@@ -171,11 +178,12 @@ impl Orchestrator {
             Effect::Dispatch { step, agent, tool, attempt, input, timeout } => {
                 let cancel = open.begin(step.clone(), attempt);
                 let deadline = clock::now() + timeout;
-                let order = RunStep { run: id, step: step.clone(), attempt, tool, input: (*input).clone(), deadline, cancel };
-                let asked = self.doors.agents.get(&agent).map(|port| port.ask_within(order, timeout + MARGIN));
+                let order =
+                    RunStep { run: id, step: step.clone(), attempt, tool, input: (*input).clone(), deadline, cancel };
+                let port = self.doors.agents.get(&agent).cloned();
                 let dispatched = async move {
-                    match asked {
-                        Some(asked) => answer(asked.await),
+                    match port {
+                        Some(port) => answer(port.ask_within(order, timeout + MARGIN).await),
                         None => Answer::NotDone { detail: format!("agent {agent} is not part of this service") },
                     }
                 };
@@ -212,8 +220,14 @@ impl Orchestrator {
 }
 
 async fn read_open(doors: &Doors) -> Result<(i64, Vec<StoredRun>), String> {
-    let epoch = doors.begin.ask(BeginEpoch).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    let stored = doors.load_open.ask(LoadOpenRuns).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let epoch =
+        doors.begin.ask(BeginEpoch).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let stored = doors
+        .load_open
+        .ask(LoadOpenRuns)
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())?;
     Ok((epoch, stored))
 }
 
@@ -225,12 +239,18 @@ async fn confirm(port: &Port<AppendRun>, append: AppendRun) -> Confirmed {
     }
 }
 
-fn answer(asked: Result<Result<crate::workflow::result::StepResult, crate::messages::agent::StepNotDone>, AskError>) -> Answer {
+fn answer(
+    asked: Result<Result<crate::workflow::result::StepResult, crate::messages::agent::StepNotDone>, AskError>,
+) -> Answer {
     match asked {
         Ok(Ok(result)) => Answer::Done(result),
         Ok(Err(not_done)) => Answer::NotDone { detail: not_done.to_string() },
-        Err(AskError::Unavailable { retry_after, reason }) => Answer::Refused { retry_after, detail: reason.into_owned() },
-        Err(AskError::Overloaded) => Answer::Refused { retry_after: RETRY, detail: "the agent has too much to do".to_owned() },
+        Err(AskError::Unavailable { retry_after, reason }) => {
+            Answer::Refused { retry_after, detail: reason.into_owned() }
+        }
+        Err(AskError::Overloaded) => {
+            Answer::Refused { retry_after: RETRY, detail: "the agent has too much to do".to_owned() }
+        }
         Err(AskError::Timeout) => Answer::NoAnswer,
         Err(AskError::Lost) => Answer::Lost { detail: "the agent ended before it replied".to_owned() },
     }

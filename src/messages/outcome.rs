@@ -4,7 +4,6 @@
 //! breaker must not open because its callers are wrong.
 use crate::ids::RunId;
 use crate::messages::agent::StepNotDone;
-use crate::messages::agent::StepResult;
 use crate::messages::auditor::AuditError;
 use crate::messages::auditor::SignedHead;
 use crate::messages::auditor::VerifierKey;
@@ -20,6 +19,7 @@ use crate::messages::supervision::Node;
 use crate::toolkit::cx::Quote;
 use crate::toolkit::cx::Signed;
 use crate::toolkit::output::Status;
+use crate::workflow::result::StepResult;
 
 /// How one request counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

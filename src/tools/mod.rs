@@ -42,6 +42,7 @@ pub const ALL: &[&dyn Tool] = &[
     &CpuInspect,
     &FsManifest,
     &HostIdentity,
+    &HwInventory,
     &LoadRead,
     &PersistList,
     &PkgInventory,
@@ -49,4 +50,3 @@ pub const ALL: &[&dyn Tool] = &[
     &StorageMap,
     &TpmAttest,
 ];
-pub const ALL: &[&dyn Tool] = &[&CpuInspect, &HostIdentity, &HwInventory, &LoadRead];
