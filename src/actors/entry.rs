@@ -78,6 +78,13 @@ impl Entry {
         self.kid.order(Order::Kill(reason.to_owned()));
     }
 
+    /// Opens the gate as the breaker allows, unless the present life was killed.
+    pub fn open(&self) {
+        if self.sentence.is_none() {
+            self.kid.open(self.breaker_state());
+        }
+    }
+
     pub fn home_generation(&self) -> u64 {
         self.kid.home().map_or(0, |home| home.generation())
     }

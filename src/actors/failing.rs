@@ -16,6 +16,9 @@ use crate::resilience::roster::Phase;
 impl Supervisor {
     /// A life is over, or counts as over.
     pub(super) fn ended(&mut self, index: usize, exit: Exit, ctx: &mut Ctx<Self>) {
+        if exit == Exit::Dropped {
+            self.move_home(index, ctx); // the thread is gone
+        }
         let sentence = self.entries[index].sentence.take().map(|(reason, _)| reason);
         let reason = sentence.unwrap_or_else(|| exit.to_string());
         let in_order = exit == Exit::Stopped;
@@ -64,7 +67,9 @@ impl Supervisor {
             self.breaker_moved(index, ctx);
         }
         if self.window.record(now) == Verdict::GiveUp {
-            return self.give_up(format!("{} failed again: {reason}", self.entries[index].name), ctx);
+            let (name, limit) = (&self.entries[index].name, self.spec.intensity);
+            let too_often = format!("more than {} restarts within {:?}", limit.max, limit.within);
+            return self.give_up(format!("{too_often}; the last: {name} {reason}"), ctx);
         }
         let entry = &self.entries[index];
         // while callers are refused anyway, restarts would only eat up the supervisor's patience
@@ -83,8 +88,6 @@ impl Supervisor {
         if self.roster.is_closed() {
             return;
         }
-        let spec = &self.spec.intensity;
-        let reason = format!("{reason} (more than {} restarts within {:?})", spec.max, spec.within);
         ctx.life().tree.say(ctx.path(), ctx.epoch(), Transition::GaveUp { reason: reason.clone() });
         self.close(End::GaveUp(reason), ctx);
     }
@@ -129,8 +132,7 @@ impl Supervisor {
 
     fn republish(&self, index: usize) {
         if self.roster.phase(index) == Phase::Up {
-            let entry = &self.entries[index];
-            entry.kid.open(entry.breaker_state());
+            self.entries[index].open();
         }
     }
 }

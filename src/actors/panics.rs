@@ -8,7 +8,9 @@ pub fn log_panics() {
 
 fn log(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
-    let message = panic.payload_as_str().unwrap_or("(no message)");
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = text.unwrap_or("(no message)");
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(thread = thread.name().unwrap_or("?"), place, "panic: {message}");
 }

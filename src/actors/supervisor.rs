@@ -31,6 +31,7 @@ use crate::messages::supervision::NodeKind;
 use crate::messages::supervision::RestartChild;
 use crate::messages::supervision::Transition;
 use crate::resilience::breaker::Breaker;
+use crate::resilience::breaker::State;
 use crate::resilience::restart::Intensity;
 use crate::resilience::restart::RestartWindow;
 use crate::resilience::roster::Phase;
@@ -131,10 +132,11 @@ impl Supervisor {
     }
 
     fn ready(&mut self, index: usize, ctx: &mut Ctx<Self>) {
-        if self.roster.ready(index) {
+        let killed = self.entries[index].sentence.is_some();
+        if !killed && self.roster.ready(index) {
             let entry = &mut self.entries[index];
             entry.kill_at = None;
-            entry.kid.open(entry.breaker_state());
+            entry.open();
             self.say(index, Transition::Started, ctx);
         }
     }
@@ -155,16 +157,32 @@ impl Supervisor {
             entry.kid.shut(None, ChildState::Down, reason);
         }
         self.end = Some(end);
-        self.roster.close();
+        for leaving in self.roster.close() {
+            self.hurry(leaving);
+        }
         self.advance(ctx);
+    }
+
+    /// Tells one that is stopping already of a shutdown's deadline.
+    fn hurry(&mut self, index: usize) {
+        let Some(by) = self.by else { return };
+        let entry = &mut self.entries[index];
+        if let Some(at) = entry.kill_at.as_mut() {
+            *at = by.min(*at);
+        } else if self.roster.phase(index) == (Phase::Leaving { told: true }) && entry.sentence.is_none() {
+            entry.kid.order(Order::Stop(Some(by)));
+        }
     }
 
     fn restart(&mut self, index: usize, ctx: &mut Ctx<Self>) {
         let now = clock::now();
         let entry = &mut self.entries[index];
         entry.failures = 0;
-        let options = entry.breaker.as_ref().map(|breaker| breaker.options().clone());
-        entry.breaker = options.map(Breaker::new);
+        let was_closed = entry.breaker_state() == State::Closed;
+        entry.breaker = self.spec.children[index].breaker.clone().map(Breaker::new);
+        if !was_closed {
+            self.say(index, Transition::BreakerClosed, ctx);
+        }
         for leaving in self.roster.recall(index, now) {
             self.entries[leaving].kid.shut(None, ChildState::Restarting, "restarting");
         }
@@ -214,6 +232,10 @@ impl Actor for Supervisor {
         let supervisors = Arc::clone(&ctx.life().tree.supervisors);
         let children = self.spec.children.iter();
         self.entries = children.map(|child| Entry::new(child, ctx.path(), &supervisors, now)).collect();
+        for entry in &self.entries {
+            // an earlier life of this supervisor may have left an address behind
+            entry.kid.shut(None, ChildState::Starting, "starting");
+        }
         if let Some(mut news) = self.news.take() {
             ctx.add_stream(stream::poll_fn(move |cx| news.poll_recv(cx)));
         }

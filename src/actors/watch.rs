@@ -46,8 +46,11 @@ impl Supervisor {
         }
     }
 
-    /// Gives up the thread that a child holds. Those who live there too follow at their next watch.
-    fn move_home(&mut self, index: usize, ctx: &mut Ctx<Self>) {
+    /// Gives up the thread that a child holds or that is gone. Those who live there too follow at their next watch.
+    pub(super) fn move_home(&mut self, index: usize, ctx: &mut Ctx<Self>) {
+        if self.roster.is_closed() {
+            return;
+        }
         let entry = &self.entries[index];
         let Some(Err(error)) = entry.kid.home().map(|home| home.move_from(entry.generation)) else { return };
         self.give_up(error.to_string(), ctx);
@@ -101,9 +104,7 @@ impl Supervisor {
     fn leave_behind_when_due(&mut self, index: usize, ctx: &mut Ctx<Self>) {
         let entry = &mut self.entries[index];
         let Some((reason, _)) = entry.sentence.take_if(|(_, at)| *at <= clock::now()) else { return };
-        if !self.roster.is_closed() {
-            self.move_home(index, ctx);
-        }
+        self.move_home(index, ctx);
         self.left_behind(index, &reason, ctx);
     }
 }
