@@ -9,7 +9,11 @@
 //! Nothing here reads a clock, waits or does IO: times come in, effects go out.
 pub mod advance;
 pub mod backoff;
-pub mod drive;
+pub mod check;
+mod check_names;
+mod check_step;
+pub mod document;
+mod drive;
 pub mod duration;
 pub mod event;
 pub mod expr;
@@ -23,4 +27,5 @@ pub mod run;
 pub mod step;
 pub mod summary;
 pub mod template;
+pub mod world;
 pub mod yaml;
