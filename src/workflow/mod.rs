@@ -1,3 +1,4 @@
-//! Workflows: the checked graph (`plan`) and the state machine of one run (`run`).
+//! Workflows: the checked graph (`plan`), the state machine of one run (`run`), what is kept of a run (`record`).
 pub mod plan;
+pub mod record;
 pub mod run;
