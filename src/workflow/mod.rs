@@ -24,6 +24,9 @@ pub mod plan;
 pub mod reads;
 pub mod replay;
 pub mod result;
+//! Workflows: the checked graph (`plan`), the state machine of one run (`run`), what is kept of a run (`record`).
+pub mod plan;
+pub mod record;
 pub mod run;
 pub mod schema;
 pub mod step;

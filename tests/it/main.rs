@@ -6,5 +6,8 @@ mod faults;
 mod journey;
 mod privileges;
 mod roster;
+mod store;
+mod store_cluster;
+mod store_faults;
 mod support;
 mod tidy;
