@@ -2,3 +2,4 @@
 pub mod cx;
 pub mod output;
 pub mod spec;
+pub mod tpm_choice;

@@ -1,0 +1,2 @@
+//! What several features' tests need.
+pub mod tpm;
