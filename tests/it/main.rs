@@ -1,4 +1,5 @@
 //! All integration tests in one binary, one file per feature.
+#[cfg(test)]
 mod support;
 mod tidy;
 mod tpm;
