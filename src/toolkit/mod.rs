@@ -3,3 +3,4 @@ pub mod bench;
 pub mod cx;
 pub mod output;
 pub mod spec;
+pub mod tpm_choice;

@@ -9,5 +9,7 @@ mod roster;
 mod store;
 mod store_cluster;
 mod store_faults;
+#[cfg(test)]
 mod support;
 mod tidy;
+mod tpm;
