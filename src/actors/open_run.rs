@@ -7,11 +7,11 @@ use tokio::sync::{oneshot, watch};
 
 use crate::ids::{NodeId, RunId, StepId};
 use crate::messages::orchestrator::StartError;
-use crate::messages::store::{AppendRun, Appended, JournalRow, RunHeader, RunOutcome, StoredRun};
+use crate::messages::store::{AppendRun, Appended, RunHeader, RunOutcome, StoredRun};
 use crate::toolkit::cx::CancelFlag;
 use crate::workflow::advance::{Advance, Effect};
 use crate::workflow::event::RunEvent;
-use crate::workflow::operation;
+use crate::workflow::journal::{Writer, row_for};
 use crate::workflow::replay::ReplayError;
 use crate::workflow::run::Run;
 
@@ -30,12 +30,11 @@ pub enum TakeUpError {
 
 pub struct OpenRun {
     pub run: Run,
-    /// An append is under way: the first `sent` of `rows`.
+    /// An append is under way: the first of `rows`.
     pub writing: bool,
     pub timer: Option<SpawnHandle>,
     rows: Vec<(u32, DateTime<Utc>, RunEvent)>,
     effects: Vec<(usize, Effect)>,
-    sent: usize,
     /// The run as it was when it was last durable.
     durable: Option<Run>,
     /// Who submitted it and waits for the first append.
@@ -63,7 +62,6 @@ impl OpenRun {
             timer: None,
             rows: Vec::new(),
             effects: Vec::new(),
-            sent: 0,
             durable,
             submitter,
             attempts: HashMap::new(),
@@ -81,29 +79,24 @@ impl OpenRun {
     }
 
     /// All that waits, as one append; none: nothing waits.
-    pub fn next_append(&mut self, node: &NodeId, epoch: i64) -> Option<AppendRun> {
+    pub fn next_append(&mut self, node: &NodeId, epoch: i64) -> Result<Option<AppendRun>, serde_json::Error> {
         if self.rows.is_empty() && self.effects.is_empty() {
-            return None;
+            return Ok(None);
         }
-        self.sent = self.rows.len();
         let run = self.run.id();
-        let rows = self.rows.iter().map(|(seq, at, event)| self.row(*seq, *at, event, node, epoch)).collect();
-        let header = self
-            .rows
-            .iter()
-            .find(|(_, _, event)| matches!(event, RunEvent::Accepted { .. }))
-            .map(|_| header(&self.run));
+        let accepted = self.rows.iter().any(|(_, _, event)| matches!(event, RunEvent::Accepted { .. }));
+        let mut rows = Vec::with_capacity(self.rows.len());
+        for (seq, at, event) in &self.rows {
+            rows.push(row_for(&self.run, *seq, event, Writer { node, epoch, at: *at })?);
+        }
         let outcome = self.run.finished().map(|finished| RunOutcome {
             success_rate: self.run.success_rate(),
             coverage: self.run.coverage(),
             execution_time_ms: self.run.execution_time_ms().unwrap_or_default(),
             finished,
         });
-        Some(AppendRun { run, header, rows, status: self.run.status().as_str().to_owned(), outcome })
-    }
-
-    fn row(&self, seq: u32, at: DateTime<Utc>, event: &RunEvent, node: &NodeId, epoch: i64) -> JournalRow {
-        operation::row(&self.run, seq, at, event, node, epoch)
+        let status = self.run.status().as_str().to_owned();
+        Ok(Some(AppendRun { run, header: accepted.then(|| header(&self.run)), rows, status, outcome }))
     }
 
     /// The first `rows` rows are durable: tells those who wait, and gives the effects that may be performed now.

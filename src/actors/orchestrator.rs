@@ -133,7 +133,11 @@ impl Orchestrator {
 
     fn write(&mut self, id: RunId, ctx: &mut Ctx<Self>) {
         let (Some(open), Some(epoch)) = (self.runs.get_mut(&id), self.epoch) else { return };
-        let Some(append) = open.next_append(&self.node, epoch) else { return };
+        let append = match open.next_append(&self.node, epoch) {
+            Ok(Some(append)) => append,
+            Ok(None) => return,
+            Err(fault) => return ctx.fail(format!("the events of run {id} cannot be written as JSON: {fault}")),
+        };
         open.writing = true;
         let port = self.doors.append.clone();
         let rows = append.rows.len();

@@ -65,7 +65,8 @@ impl History for StoreHistory {
     }
 
     fn steps_of(&self, run: RunId) -> Result<Vec<PastStep>, NotAvailable> {
-        let stored = wait_for(&self.load, LoadRun(run), "journal")?.map_err(|error| not_available("journal", &error))?;
+        let stored =
+            wait_for(&self.load, LoadRun(run), "journal")?.map_err(|error| not_available("journal", &error))?;
         let rows = stored.map(|stored| stored.rows).unwrap_or_default();
         Ok(rows.into_iter().filter_map(|(row, _)| past_step(run, row)).collect())
     }

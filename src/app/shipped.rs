@@ -5,14 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
-use serde_json::Value;
 
 use crate::agents::catalog::Catalog;
 use crate::config::agents::AgentsConfig;
 use crate::tools::toolbox::Toolbox;
-use crate::workflow::plan::Limits;
-use crate::workflow::plan::World;
-use crate::workflow::plan::check;
+use crate::workflow::check::check;
+use crate::workflow::fault::Limits;
+use crate::workflow::world::World;
 use crate::workflow::yaml::from_yaml;
 
 static AGENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/config/agents");
@@ -43,9 +42,14 @@ pub fn catalog(config: &AgentsConfig, toolbox: &Toolbox) -> Result<Catalog, Ship
     })
 }
 
-/// The playbooks by name, each a plan that could be run as it is.
-pub fn playbooks(config: &AgentsConfig, catalog: &Catalog, toolbox: &Toolbox, limits: &Limits) -> Result<BTreeMap<String, Value>, ShippedError> {
-    let mut documents = BTreeMap::new();
+/// What workflows are checked against, the playbooks included, each of which must be a plan that could be run as it is.
+pub fn world(
+    config: &AgentsConfig,
+    catalog: &Catalog,
+    toolbox: &Toolbox,
+    limits: Limits,
+) -> Result<World, ShippedError> {
+    let mut playbooks = BTreeMap::new();
     for (file, text) in files(&PLAYBOOKS, config.playbooks_dir.as_deref(), "yaml")? {
         let fault = |detail: String| ShippedError::Playbook { file: file.clone(), detail };
         let document = from_yaml(&text).map_err(|found| fault(found.to_string()))?;
@@ -53,22 +57,23 @@ pub fn playbooks(config: &AgentsConfig, catalog: &Catalog, toolbox: &Toolbox, li
         if document["name"].as_str() != Some(&stem) {
             return Err(fault(format!("its name is {}; it must be `{stem}` as the file's", document["name"])));
         }
-        documents.insert(stem, document);
+        playbooks.insert(stem, document);
     }
-    for (name, document) in &documents {
-        let world = World { catalog, tools: &|id| toolbox.spec(id), playbooks: &documents, limits };
+    let world = World::new(catalog, toolbox.specs(), playbooks, limits);
+    for (name, document) in &world.playbooks {
         check(document, &world).map_err(|faults| {
             let lines: Vec<_> = faults.iter().map(|fault| format!("\n  {fault}")).collect();
             ShippedError::Playbook { file: format!("{name}.yaml"), detail: lines.concat() }
         })?;
     }
-    Ok(documents)
+    Ok(world)
 }
 
 /// Name and text of each file with this ending, sorted by name.
 fn files(shipped: &Dir<'_>, dir: Option<&Path>, ending: &str) -> Result<Vec<(String, String)>, ShippedError> {
     let Some(dir) = dir else {
-        let text = |file: &include_dir::File<'_>| Some((file.path().to_str()?.to_owned(), file.contents_utf8()?.to_owned()));
+        let text =
+            |file: &include_dir::File<'_>| Some((file.path().to_str()?.to_owned(), file.contents_utf8()?.to_owned()));
         return Ok(shipped.files().filter(|file| has(file.path(), ending)).filter_map(text).collect());
     };
     let failed = |path: &Path, source| ShippedError::Read { path: path.to_owned(), source };

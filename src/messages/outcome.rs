@@ -3,6 +3,7 @@
 //! Every reply type says so itself, here in one list: a child that answers "you asked for nonsense" works, and a
 //! breaker must not open because its callers are wrong.
 use crate::ids::RunId;
+use crate::messages::agent::AgentStats;
 use crate::messages::agent::StepNotDone;
 use crate::messages::auditor::AuditError;
 use crate::messages::auditor::SignedHead;
@@ -71,6 +72,7 @@ impl Outcome for LogKey {}
 impl Outcome for Signed {}
 impl Outcome for Quote {}
 impl Outcome for Node {}
+impl Outcome for AgentStats {}
 
 /// A tool that failed on good input counts against its agent; a host that lacks the facility does not.
 impl Outcome for StepResult {
@@ -108,7 +110,7 @@ impl ErrorClass for StoreError {
         match self {
             StoreError::Unreachable { .. } | StoreError::Unknown { .. } => Class::Failed,
             // the database answers: withdrawing the store would take the reads away and mend nothing
-            StoreError::Refused { .. } | StoreError::Fenced { .. } => Class::Ignored,
+            StoreError::Refused { .. } | StoreError::Fenced { .. } | StoreError::Damaged { .. } => Class::Ignored,
         }
     }
 }

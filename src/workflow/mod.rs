@@ -22,11 +22,9 @@ pub mod graph;
 pub mod journal;
 pub mod plan;
 pub mod reads;
+pub mod record;
 pub mod replay;
 pub mod result;
-//! Workflows: the checked graph (`plan`), the state machine of one run (`run`), what is kept of a run (`record`).
-pub mod plan;
-pub mod record;
 pub mod run;
 pub mod schema;
 pub mod step;
