@@ -1,2 +1,3 @@
 //! All integration tests in one binary, one file per feature.
+mod supervision;
 mod tidy;
