@@ -67,6 +67,7 @@ impl Supervisor {
             self.breaker_moved(index, ctx);
         }
         if self.window.record(now) == Verdict::GiveUp {
+            self.roster.ended(index);
             let (name, limit) = (&self.entries[index].name, self.spec.intensity);
             let too_often = format!("more than {} restarts within {:?}", limit.max, limit.within);
             return self.give_up(format!("{too_often}; the last: {name} {reason}"), ctx);

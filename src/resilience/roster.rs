@@ -212,3 +212,178 @@ impl Roster {
         leaving
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::{Just, prop, prop_assert, prop_oneof, proptest};
+    use proptest::strategy::Strategy as Generator;
+
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "the core has no clock; the tests need some instant to begin at")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    /// Carries out every step; each started child is ready and each stopped one gone at once. Answers `+i` and `-i`.
+    fn settle(roster: &mut Roster, now: Instant) -> String {
+        let mut log = String::new();
+        loop {
+            match roster.next(now) {
+                Step::Start(index) => {
+                    roster.started(index);
+                    roster.ready(index);
+                    log += &format!("+{index}");
+                }
+                Step::Stop(index) => {
+                    roster.told(index);
+                    roster.left(index);
+                    log += &format!("-{index}");
+                }
+                Step::Wait(_) | Step::AllGone => return log,
+            }
+        }
+    }
+
+    #[test]
+    fn the_strategy_says_who_is_restarted_and_in_which_order() {
+        let table = [
+            (Strategy::OneForOne, "", "+1"),
+            (Strategy::RestForOne, "-3-2", "+1+2+3"),
+            (Strategy::OneForAll, "-3-2-0", "+0+1+2+3"),
+        ];
+        for (strategy, stopped, started) in table {
+            let now = start();
+            let later = now + Duration::from_secs(1);
+            let mut roster = Roster::new(strategy, 4, now);
+            assert_eq!(settle(&mut roster, now), "+0+1+2+3");
+            roster.fell(1, later);
+            assert_eq!(settle(&mut roster, now), stopped, "{strategy:?} stops at once");
+            assert_eq!(roster.next(now), Step::Wait(Some(later)));
+            assert_eq!(settle(&mut roster, later), started, "{strategy:?} starts after the delay");
+            roster.close();
+            assert_eq!(settle(&mut roster, later), "-3-2-1-0");
+            assert_eq!(roster.next(later), Step::AllGone);
+        }
+    }
+
+    #[test]
+    fn a_child_waits_for_the_readiness_of_those_before_it() {
+        for strategy in [Strategy::OneForOne, Strategy::RestForOne] {
+            let now = start();
+            let mut roster = Roster::new(strategy, 2, now);
+            assert_eq!(roster.next(now), Step::Start(0));
+            roster.started(0);
+            assert_eq!(roster.next(now), Step::Wait(None));
+            roster.fell(0, now);
+            assert_eq!(roster.next(now), Step::Start(0), "a failed start is repeated before the next child begins");
+            roster.started(0);
+            assert!(roster.ready(0));
+            assert_eq!(roster.next(now), Step::Start(1));
+        }
+    }
+
+    #[test]
+    fn an_independent_child_does_not_wait_for_the_restart_of_another() {
+        let now = start();
+        let later = now + Duration::from_secs(9);
+        let mut roster = Roster::new(Strategy::OneForOne, 3, now);
+        settle(&mut roster, now);
+        roster.fell(0, later);
+        roster.fell(2, now);
+        assert_eq!(settle(&mut roster, now), "+2");
+        roster.ended(2);
+        assert_eq!(roster.next(now), Step::Wait(Some(later)));
+        roster.recall(2, now);
+        assert_eq!(settle(&mut roster, now), "+2", "an ended child can be called back");
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Event {
+        Step,
+        Ready(usize),
+        Dies(usize, u64),
+        Recall(usize),
+        Close,
+        Wait(u64),
+    }
+
+    fn leaving(roster: &Roster, index: usize) -> bool {
+        matches!(roster.phase(index), Phase::Leaving { .. })
+    }
+
+    fn stopping(roster: &Roster, index: usize) -> bool {
+        roster.phase(index) == Phase::Leaving { told: true }
+    }
+
+    fn events() -> impl Generator<Value = Vec<Event>> {
+        let event = prop_oneof![
+            8 => Just(Event::Step),
+            4 => (0usize..5).prop_map(Event::Ready),
+            4 => (0usize..5, 0u64..4).prop_map(|(index, delay)| Event::Dies(index, delay)),
+            1 => (0usize..5).prop_map(Event::Recall),
+            1 => Just(Event::Close),
+            4 => (0u64..4).prop_map(Event::Wait),
+        ];
+        prop::collection::vec(event, 0..150)
+    }
+
+    proptest! {
+        /// Children that depend on each other start after their ready predecessors and stop one by one from the end;
+        /// whatever happened, the roster comes to rest with all up, or after a close with all gone.
+        #[test]
+        fn any_history_keeps_the_order_and_comes_to_rest(events in events(), which in 0usize..3) {
+            let strategy = [Strategy::OneForOne, Strategy::RestForOne, Strategy::OneForAll][which];
+            let mut now = start();
+            let mut roster = Roster::new(strategy, 5, now);
+            let tied = strategy != Strategy::OneForOne;
+            for event in events {
+                match event {
+                    Event::Step => match roster.next(now) {
+                        Step::Start(index) => {
+                            prop_assert!(!roster.is_alive(index) && !roster.is_closed());
+                            if tied {
+                                prop_assert!((0..index).all(|earlier| roster.phase(earlier) == Phase::Up), "{:?}", roster);
+                                prop_assert!(!(0..5).any(|other| leaving(&roster, other)));
+                            }
+                            roster.started(index);
+                        }
+                        Step::Stop(index) => {
+                            prop_assert!(roster.is_alive(index));
+                            if tied || roster.is_closed() {
+                                prop_assert!(!(0..5).any(|other| stopping(&roster, other)));
+                                prop_assert!(!(index + 1..5).any(|later| leaving(&roster, later)));
+                            }
+                            roster.told(index);
+                        }
+                        Step::Wait(_) => {}
+                        Step::AllGone => prop_assert!(roster.is_closed() && (0..5).all(|index| !roster.is_alive(index))),
+                    },
+                    Event::Ready(index) => { roster.ready(index); }
+                    Event::Dies(index, delay) => match roster.phase(index) {
+                        Phase::Leaving { .. } => roster.left(index),
+                        Phase::Starting | Phase::Up => { roster.fell(index, now + Duration::from_secs(delay)); }
+                        Phase::Due { .. } | Phase::Ended => {}
+                    },
+                    Event::Recall(index) => { roster.recall(index, now); }
+                    Event::Close => { roster.close(); }
+                    Event::Wait(seconds) => now += Duration::from_secs(seconds),
+                }
+            }
+            for _ in 0..20 {
+                now += Duration::from_secs(10);
+                for index in 0..5 {
+                    roster.ready(index);
+                    if stopping(&roster, index) {
+                        roster.left(index);
+                    }
+                }
+                settle(&mut roster, now);
+            }
+            let rest = if roster.is_closed() { Phase::Ended } else { Phase::Up };
+            prop_assert!((0..5).all(|index| roster.phase(index) == rest), "{:?}", roster);
+        }
+    }
+}

@@ -11,5 +11,6 @@ mod store_cluster;
 mod store_faults;
 #[cfg(test)]
 mod support;
+mod supervision;
 mod tidy;
 mod tpm;
