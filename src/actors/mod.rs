@@ -1,1 +1,14 @@
 //! The actors and their supervisors.
+pub mod child;
+pub mod context;
+mod entry;
+mod envelope;
+mod failing;
+pub mod home;
+mod incarnation;
+mod life;
+pub mod panics;
+pub mod root;
+pub mod slot;
+pub mod supervisor;
+mod watch;
