@@ -213,6 +213,11 @@ impl<'a> Plan<'a> {
 
     fn add_run(&mut self, work: &'a RunWork, known: &Known, seen: &mut Seen) -> Result<Appended, StoreError> {
         let id = work.run.0;
+        let mut numbers = HashSet::with_capacity(work.rows.len());
+        if let Some(twice) = work.rows.iter().find(|row| !numbers.insert(row.row.seq)) {
+            let detail = format!("row {} of run {id} appears twice in one request", twice.row.seq);
+            return Err(StoreError::Refused { detail });
+        }
         let repeat_of = |row: &Row| match seen.rows.get(&(id, row.row.seq)) {
             Some(&at) => {
                 let earlier: &NewRow = &self.rows[at];

@@ -14,9 +14,9 @@ pub mod settings;
 pub mod socket;
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -74,7 +74,7 @@ pub enum ClusterError {
         #[source]
         source: io::Error,
     },
-    #[error("`{path}`: cannot {act}")]
+    #[error("cannot {act} `{path}`")]
     Io {
         path: PathBuf,
         act: &'static str,
@@ -251,6 +251,17 @@ impl Cluster {
 impl ClusterSpec {
     fn io(&self, act: &'static str, source: io::Error) -> ClusterError {
         ClusterError::Io { path: self.data_dir.clone(), act, source }
+    }
+
+    /// Makes a directory and those above it that are missing, open to their owner alone.
+    fn make_dir(&self, path: &Path) -> Result<(), ClusterError> {
+        let missing: Vec<&Path> = path.ancestors().take_while(|dir| !dir.exists()).collect();
+        for dir in missing.into_iter().rev() {
+            let made = DirBuilder::new().mode(0o700).create(dir);
+            made.map_err(|source| ClusterError::Io { path: dir.to_owned(), act: "create", source })?;
+            self.hand_over(dir)?;
+        }
+        Ok(())
     }
 
     /// Gives a path to the user who runs the server.

@@ -6,6 +6,8 @@ mod faults;
 mod journey;
 mod privileges;
 mod roster;
+#![expect(clippy::expect_used, reason = "a test that cannot go on ends there and says why")]
+
 mod store;
 mod store_cluster;
 mod store_faults;

@@ -1,7 +1,7 @@
 //! One service at a time on a data directory. The lock ends with its process, so a server found running by the one
 //! who holds the lock is an orphan for certain.
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -13,11 +13,7 @@ use crate::store::cluster::ClusterSpec;
 /// Takes the lock beside the data directory, making the directory above if need be.
 pub(super) fn take(spec: &ClusterSpec) -> Result<Flock<File>, ClusterError> {
     let parent = spec.data_dir.parent().unwrap_or(Path::new("/"));
-    if !parent.is_dir() {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
-        made.map_err(|source| ClusterError::Io { path: parent.to_owned(), act: "create", source })?;
-        spec.hand_over(parent)?;
-    }
+    spec.make_dir(parent)?;
     let name = spec.data_dir.file_name().map_or_else(|| "cluster".into(), |name| name.to_string_lossy());
     let path = parent.join(format!("{name}.lock"));
     let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);

@@ -1,7 +1,7 @@
 //! The socket's directory: open to its owner alone, and short enough for a socket's name.
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -18,9 +18,7 @@ pub(super) fn prepare(spec: &ClusterSpec) -> Result<PathBuf, ClusterError> {
     let dir = choose(spec, uid);
     let fault = |fault: String| ClusterError::SocketDir { path: dir.clone(), fault };
     if fs::symlink_metadata(&dir).is_err() {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
-        made.map_err(|error| fault(format!("cannot be created: {error}")))?;
-        spec.hand_over(&dir)?;
+        spec.make_dir(&dir)?;
     }
     let found = fs::symlink_metadata(&dir).map_err(|error| fault(format!("cannot be read: {error}")))?;
     if !found.is_dir() {
@@ -52,6 +50,7 @@ fn fits(dir: &Path, port: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::DirBuilderExt;
     use std::time::Duration;
 
     use super::*;
