@@ -1,4 +1,5 @@
 //! The actors and their supervisors.
+pub mod auditor;
 pub mod child;
 pub mod context;
 mod entry;
@@ -9,6 +10,8 @@ mod incarnation;
 mod life;
 pub mod panics;
 pub mod root;
+pub mod signer;
 pub mod slot;
 pub mod supervisor;
+pub mod tpm;
 mod watch;

@@ -1,4 +1,5 @@
 //! What a tool is, independent of any tool: its specification, its result, and what it may reach while it works.
+pub mod causes;
 pub mod cx;
 pub mod output;
 pub mod spec;
