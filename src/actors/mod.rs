@@ -1,5 +1,6 @@
 //! The actors and their supervisors.
 pub mod agent;
+pub mod auditor;
 pub mod child;
 pub mod context;
 mod entry;
@@ -12,6 +13,8 @@ pub mod open_run;
 pub mod orchestrator;
 pub mod panics;
 pub mod root;
+pub mod signer;
 pub mod slot;
 pub mod supervisor;
+pub mod tpm;
 mod watch;

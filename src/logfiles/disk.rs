@@ -106,9 +106,9 @@ impl LogDir {
     }
 
     /// Removes the partial forms of tiles that are full: nobody needs them once a head covers the full ones.
-    pub fn drop_partials(&self, files: &[NewFile]) -> Result<(), DiskError> {
-        for file in files.iter().filter(|file| file.path.is_full()) {
-            let path = self.root.join(format!("{}.p", file.path));
+    pub fn drop_partials(&self, full: &[TilePath]) -> Result<(), DiskError> {
+        for tile in full {
+            let path = self.root.join(format!("{tile}.p"));
             match fs::remove_dir_all(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -183,7 +183,8 @@ mod tests {
         for batch in [&entries[..10], &entries[10..256], &entries[256..]] {
             let files = growth.append(batch).expect("short entries");
             log.add(&files).expect("added");
-            log.drop_partials(&files).expect("dropped");
+            let full: Vec<TilePath> = files.iter().map(|file| file.path).filter(TilePath::is_full).collect();
+            log.drop_partials(&full).expect("dropped");
         }
         let again = Growth::load(&log, 300).expect("whole");
         assert_eq!((again.size(), again.root()), (300, growth.root()));

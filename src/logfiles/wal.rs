@@ -95,6 +95,12 @@ impl Wal {
         Ok(())
     }
 
+    /// The same file, for use on another thread while this one stands still.
+    pub fn try_clone(&self) -> Result<Self, WalError> {
+        let file = self.file.try_clone().map_err(|cause| self.fail(cause))?;
+        Ok(Wal { path: self.path.clone(), file, length: self.length })
+    }
+
     /// Forgets all entries: the database has them.
     pub fn clear(&mut self) -> Result<(), WalError> {
         self.cut(0)

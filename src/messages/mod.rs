@@ -9,3 +9,4 @@ pub mod port;
 pub mod signer;
 pub mod store;
 pub mod supervision;
+pub mod tpm;

@@ -17,6 +17,7 @@ use crate::messages::store::RunPage;
 use crate::messages::store::StoreError;
 use crate::messages::store::StoreStatus;
 use crate::messages::supervision::Node;
+use crate::messages::tpm::TpmAddress;
 use crate::toolkit::cx::Quote;
 use crate::toolkit::cx::Signed;
 use crate::toolkit::output::Status;
@@ -69,6 +70,7 @@ impl Outcome for StoreStatus {}
 impl Outcome for SignedHead {}
 impl Outcome for VerifierKey {}
 impl Outcome for LogKey {}
+impl Outcome for TpmAddress {}
 impl Outcome for Signed {}
 impl Outcome for Quote {}
 impl Outcome for Node {}
@@ -100,7 +102,7 @@ impl ErrorClass for SignError {
     fn class(&self) -> Class {
         match self {
             SignError::Refused { .. } | SignError::Hung { .. } | SignError::Gone { .. } => Class::Failed,
-            SignError::Invalid { .. } => Class::Ignored,
+            SignError::Invalid { .. } | SignError::Busy => Class::Ignored,
         }
     }
 }

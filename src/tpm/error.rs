@@ -19,6 +19,8 @@ pub enum TpmError {
          `tpm2_evictcontrol -c {handle:#010x}`"
     )]
     HandleTaken { handle: u32 },
+    #[error("the answer does not fit the key that was found when the TPM was opened: somebody else answers")]
+    Stranger { operation: &'static str },
 }
 
 /// Names the operation that failed, and tells a TPM that is gone from one that refuses.

@@ -34,7 +34,7 @@ impl Tpm {
         let Signature::EcDsa(signature) = signature else { return Err(invalid("the TPM made no ECDSA signature")) };
         let signature = p256_signature(&signature).ok_or_else(|| invalid("the TPM's signature is out of range"))?;
         if self.log.verifying.verify_prehash(&digest.0, &signature).is_err() {
-            return Err(invalid("the signature does not fit the log key; this is not the TPM that was opened"));
+            return Err(TpmError::Stranger { operation: SIGN });
         }
         Ok(Signed {
             signature: signature.to_der().as_bytes().to_vec(),

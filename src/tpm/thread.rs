@@ -50,20 +50,26 @@ impl TpmThread {
         Ok((TpmThread { jobs }, identity))
     }
 
-    /// Has work done on the thread. If the deadline passes, the work may still happen; the answer is dropped.
+    /// Has work done on the thread. It may wait `within` for its turn, and then take `within`. If that passes, the work
+    /// may still happen; the answer is dropped.
     pub async fn run<T, W>(&self, operation: &'static str, within: Duration, work: W) -> Result<T, TpmError>
     where
         T: Send + 'static,
         W: FnOnce(&mut Tpm) -> Result<T, TpmError> + Send + 'static,
     {
+        let (begin, begun) = oneshot::channel();
         let (reply, answer) = oneshot::channel();
         let job = move |tpm: &mut Tpm| {
             // Whoever asked may have given up while the request waited.
-            if !reply.is_closed() {
+            if begin.send(()).is_ok() {
                 drop(reply.send(work(tpm)));
             }
         };
         self.hand_over(Job::Work(Box::new(job)))?;
+        // A long queue before a slow TPM is no reason to take it for dead: only the request at work can say that.
+        if timeout(within, begun).await.is_err() {
+            return Err(TpmError::Busy);
+        }
         wait(operation, within, answer).await
     }
 
