@@ -31,10 +31,11 @@ const SHELL: &[(&str, &[&str])] = &[
     ("store", &["CORE", "config", "clock"]),
     ("tpm", &["CORE", "config", "clock"]),
     ("tools", &["CORE", "config"]),
+    ("logfiles", &["CORE", "config"]),
     ("telemetry", &["CORE", "config"]),
     ("broker", &["CORE", "config"]),
     ("messages", &["CORE"]),
-    ("actors", &["CORE", "config", "store", "tpm", "tools", "telemetry", "messages", "clock"]),
+    ("actors", &["CORE", "config", "store", "tpm", "tools", "logfiles", "telemetry", "messages", "clock"]),
     ("web", &["CORE", "config", "messages", "clock"]),
     ("client", &["api"]),
 ];
