@@ -21,6 +21,7 @@ use crate::tools::host::cpu_inspect::CpuInspect;
 use crate::tools::host::host_identity::HostIdentity;
 use crate::tools::host::hw_inventory::HwInventory;
 use crate::tools::host::load_read::LoadRead;
+use crate::tools::host::net_links::NetLinks;
 
 /// Every tool that is built, in alphabetical order of its id.
-pub const ALL: &[&dyn Tool] = &[&CpuInspect, &HostIdentity, &HwInventory, &LoadRead];
+pub const ALL: &[&dyn Tool] = &[&CpuInspect, &HostIdentity, &HwInventory, &LoadRead, &NetLinks];
