@@ -22,6 +22,7 @@ use crate::tools::host::host_identity::HostIdentity;
 use crate::tools::host::hw_inventory::HwInventory;
 use crate::tools::host::load_read::LoadRead;
 use crate::tools::host::net_links::NetLinks;
+use crate::tools::host::svc_list::SvcList;
 
 /// Every tool that is built, in alphabetical order of its id.
-pub const ALL: &[&dyn Tool] = &[&CpuInspect, &HostIdentity, &HwInventory, &LoadRead, &NetLinks];
+pub const ALL: &[&dyn Tool] = &[&CpuInspect, &HostIdentity, &HwInventory, &LoadRead, &NetLinks, &SvcList];
