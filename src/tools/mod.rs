@@ -30,6 +30,8 @@ use crate::tools::host::cpu_inspect::CpuInspect;
 use crate::tools::host::host_identity::HostIdentity;
 use crate::tools::host::hw_inventory::HwInventory;
 use crate::tools::host::load_read::LoadRead;
+use crate::tools::host::net_links::NetLinks;
+use crate::tools::host::svc_list::SvcList;
 use crate::tools::persist::persist_list::PersistList;
 use crate::tools::pkg::pkg_inventory::PkgInventory;
 use crate::tools::report::report_render::ReportRender;
@@ -44,9 +46,11 @@ pub const ALL: &[&dyn Tool] = &[
     &HostIdentity,
     &HwInventory,
     &LoadRead,
+    &NetLinks,
     &PersistList,
     &PkgInventory,
     &ReportRender,
     &StorageMap,
+    &SvcList,
     &TpmAttest,
 ];
