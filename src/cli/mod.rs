@@ -17,6 +17,8 @@ pub mod document;
 pub mod fail;
 pub mod follow;
 pub mod log_dir;
+#[cfg(test)]
+mod over_the_wire;
 pub mod playbooks;
 pub mod render;
 pub mod runs;

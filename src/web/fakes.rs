@@ -4,18 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use crate::agents::catalog::Catalog;
 use crate::ids::Digest;
+use crate::ids::NodeId;
+use crate::ids::RunId;
+use crate::ids::StepId;
 use crate::messages::auditor::SignedHead;
 use crate::messages::orchestrator::EngineStatus;
 use crate::messages::port::AskError;
 use crate::messages::port::Port;
+use crate::messages::store::JournalRow;
+use crate::messages::store::RunHeader;
 use crate::messages::store::StoreStatus;
+use crate::messages::store::StoredRun;
 use crate::messages::supervision::ChildState;
 use crate::messages::supervision::Node;
 use crate::messages::supervision::NodeKind;
+use crate::toolkit::output::{Reason, Status};
 use crate::web::agents::Agents;
 use crate::web::audit::Audit;
 use crate::web::auth::Hosts;
@@ -26,6 +36,12 @@ use crate::web::routes::Edges;
 use crate::web::supervision::Supervision;
 use crate::web::tools::Tools;
 use crate::web::workflows::Workflows;
+use crate::workflow::advance::{Answer, Trigger};
+use crate::workflow::event::RunEvent;
+use crate::workflow::fault::Fault;
+use crate::workflow::plan::Plan;
+use crate::workflow::result::StepResult;
+use crate::workflow::run::Run;
 
 pub const TOKEN: &str = "the-admin-token";
 
@@ -72,6 +88,9 @@ pub fn edges() -> Edges {
             cancel: Port::answering(|_| Ok(false)),
             load: Port::answering(|_| Ok(Ok(None))),
             list: shut(),
+            check: Arc::new(|_| Err(vec![Fault::new("/steps/0/agent", "unknown agent `X`")])),
+            schema: Arc::new(Value::Bool(true)),
+            node: NodeId::new("n1").expect("a node id"),
         },
         agents: Agents {
             catalog: Arc::clone(&catalog),
@@ -96,5 +115,69 @@ pub fn edges() -> Edges {
             head: Port::answering(move |_| Ok(Ok(again.clone()))),
             engine: Port::answering(move |_| Ok(engine.clone())),
         },
+    }
+}
+
+pub fn plan() -> Plan {
+    serde_json::from_value(json!({
+        "name": "a", "mode": "dag", "priority": "normal", "inputs": {}, "timeout_ms": 60_000, "max_value_bytes": 1_000,
+        "steps": [{
+            "id": "only", "agent": "PACER", "tool": "cp.echo", "timeout_ms": 1_000, "attempt_timeout_ms": null,
+            "retry": {
+                "max_attempts": 1, "initial_ms": 1, "factor": 2.0, "max_ms": 1, "jitter": "none", "not_on": []
+            },
+            "facts": { "repeatable": true, "needs_evidence": false, "learn": false }
+        }]
+    }))
+    .expect("a plan")
+}
+
+fn started() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_700_000_000, 0).expect("in range")
+}
+
+/// A run that was just accepted.
+pub fn run() -> Run {
+    Run::accept(RunId(Uuid::nil()), plan(), "token:admin".to_owned(), started()).0
+}
+
+/// The journal of a run that was cancelled while its step ran; its last entry is number 9.
+pub fn stored() -> StoredRun {
+    let id = RunId(Uuid::nil());
+    let (mut run, accepted) = Run::accept(id, plan(), "token:admin".to_owned(), started());
+    let mut events = accepted.events;
+    events.extend(run.advance(Trigger::Cancel { by: "token:admin".to_owned() }, started()).events);
+    let reason = Reason::new("cancelled", "step", "the step was cancelled");
+    let answer = Answer::Done(StepResult::without_data(Status::Aborted, reason, 1.0));
+    let only = StepId::new("only").expect("a step id");
+    events.extend(run.advance(Trigger::Answer { step: only, attempt: 1, answer }, started()).events);
+    let last = events.len() - 1;
+    let row = |(seq, event): (usize, RunEvent)| {
+        let row = JournalRow {
+            seq: u32::try_from(seq).expect("few"),
+            at: started(),
+            kind: event.kind().to_owned(),
+            step: event.step().cloned(),
+            agent: None,
+            tool: None,
+            status: None,
+            body: serde_json::to_value(&event).expect("JSON"),
+            entry: None,
+        };
+        (row, (seq == last).then_some(9))
+    };
+    StoredRun {
+        node: NodeId::new("n1").expect("a node id"),
+        header: RunHeader {
+            run: id,
+            name: "a".to_owned(),
+            mode: "dag".to_owned(),
+            priority: "normal".to_owned(),
+            labels: json!({}),
+            accepted: started(),
+        },
+        status: "cancelled".to_owned(),
+        outcome: None,
+        rows: events.into_iter().enumerate().map(row).collect(),
     }
 }
