@@ -9,18 +9,25 @@
 //! Nothing here reads a clock, waits or does IO: times come in, effects go out.
 pub mod advance;
 pub mod backoff;
-pub mod drive;
+pub mod check;
+mod check_names;
+mod check_step;
+pub mod document;
+mod drive;
 pub mod duration;
 pub mod event;
 pub mod expr;
 pub mod fault;
 pub mod graph;
+pub mod journal;
 pub mod plan;
 pub mod reads;
 pub mod replay;
 pub mod result;
 pub mod run;
+pub mod schema;
 pub mod step;
 pub mod summary;
 pub mod template;
+pub mod world;
 pub mod yaml;

@@ -1,0 +1,201 @@
+//! From a document to a plan: everything that can be known to be wrong is found here, all of it at once.
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::workflow::check_names::link;
+use crate::workflow::check_step::Draft;
+use crate::workflow::check_step::agent_step;
+use crate::workflow::check_step::step;
+use crate::workflow::document;
+use crate::workflow::document::Reader;
+use crate::workflow::fault::Fault;
+use crate::workflow::fault::below;
+use crate::workflow::fault::did_you_mean;
+use crate::workflow::plan::Mode;
+use crate::workflow::plan::Outline;
+use crate::workflow::plan::Plan;
+use crate::workflow::plan::Priority;
+use crate::workflow::template::larger_than;
+use crate::workflow::world::World;
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3_600);
+const LONGEST_NAME: usize = 200;
+
+/// Checks a document of any of the three forms: `steps`, `agents`, `playbook`.
+pub fn check(document: &Value, world: &World) -> Result<Plan, Vec<Fault>> {
+    let mut reader = Reader::default();
+    let has = |key| document.get(key).is_some();
+    let plan = if !document.is_object() {
+        reader.wrong_kind("", "an object", document);
+        None
+    } else if has("steps") {
+        of_steps(document, world, &mut reader)
+    } else if has("agents") {
+        of_agents(document, world, &mut reader)
+    } else if has("playbook") {
+        of_playbook(document, world, &mut reader)
+    } else {
+        reader.object(document, "", document::RUN);
+        reader.fault("", "a workflow needs `steps`, or one of the short forms `agents` and `playbook`");
+        None
+    };
+    match plan {
+        Some(plan) if reader.faults.is_empty() => Ok(plan),
+        _ => Err(reader.faults),
+    }
+}
+
+fn of_steps(document: &Value, world: &World, reader: &mut Reader) -> Option<Plan> {
+    let fields = reader.object(document, "", document::RUN)?;
+    let head = head(fields, "unnamed", world, reader);
+    let items = reader.list(fields.get("steps")?, "/steps")?;
+    if !count_is_allowed(items.len(), "/steps", world, reader) {
+        return None;
+    }
+    let steps = items.iter().enumerate().map(|(at, item)| step(item, &below("/steps", at), head.mode, world, reader));
+    let drafts = steps.collect();
+    finish(head, drafts, world, reader)
+}
+
+fn of_agents(document: &Value, world: &World, reader: &mut Reader) -> Option<Plan> {
+    let fields = reader.object(document, "", document::AGENTS)?;
+    let head = head(fields, "agents", world, reader);
+    let items = reader.list(fields.get("agents")?, "/agents")?;
+    if !count_is_allowed(items.len(), "/agents", world, reader) {
+        return None;
+    }
+    let mut taken = BTreeMap::new();
+    let steps = items.iter().enumerate();
+    let drafts = steps.map(|(at, item)| agent_step(item, &below("/agents", at), &mut taken, world, reader)).collect();
+    finish(head, drafts, world, reader)
+}
+
+/// The playbook's document with the caller's inputs in place of its own; its faults point at `/playbook`.
+fn of_playbook(document: &Value, world: &World, reader: &mut Reader) -> Option<Plan> {
+    let fields = reader.object(document, "", document::PLAYBOOK)?;
+    let name = reader.text(fields.get("playbook")?, "/playbook")?;
+    let Some(playbook) = world.playbooks.get(name) else {
+        let hint = did_you_mean(name, world.playbooks.keys().map(String::as_str));
+        reader.fault("/playbook", format!("there is no playbook `{name}`{hint}"));
+        return None;
+    };
+    let mut playbook = playbook.clone();
+    if let Some(given) = fields.get("inputs").and_then(|inputs| reader.plain_object(inputs, "/inputs")) {
+        let own = playbook.get_mut("inputs").and_then(Value::as_object_mut);
+        give_inputs(given, own, name, reader);
+    }
+    if let Some(playbook) = playbook.as_object_mut() {
+        let overridden = ["labels", "priority"].into_iter().filter_map(|key| Some((key, fields.get(key)?)));
+        playbook.extend(overridden.map(|(key, value)| (key.to_owned(), value.clone())));
+    }
+    let mut inner = Reader::default();
+    let plan = of_steps(&playbook, world, &mut inner);
+    if playbook.get("steps").is_none() {
+        inner.fault("", "has no `steps`");
+    }
+    for fault in inner.faults {
+        let ours = ["/inputs", "/labels", "/priority"]
+            .iter()
+            .any(|key| fault.pointer.starts_with(key) && fields.contains_key(key.trim_start_matches('/')));
+        if ours {
+            reader.faults.push(fault);
+        } else {
+            reader.fault("/playbook", format!("the playbook `{name}` is at fault: {fault}"));
+        }
+    }
+    plan
+}
+
+fn give_inputs(given: &Map<String, Value>, own: Option<&mut Map<String, Value>>, playbook: &str, reader: &mut Reader) {
+    let mut none = Map::new();
+    let own = own.unwrap_or(&mut none);
+    for (key, value) in given {
+        match own.get_mut(key) {
+            Some(slot) => *slot = value.clone(),
+            None => {
+                let hint = did_you_mean(key, own.keys().map(String::as_str));
+                reader.fault(below("/inputs", key), format!("the playbook `{playbook}` has no input `{key}`{hint}"));
+            }
+        }
+    }
+}
+
+fn count_is_allowed(steps: usize, pointer: &str, world: &World, reader: &mut Reader) -> bool {
+    let most = world.limits.max_steps;
+    if steps == 0 {
+        reader.fault(pointer, "a workflow needs at least one step");
+    } else if steps > most {
+        reader.fault(pointer, format!("{steps} steps are more than the {most} allowed"));
+    }
+    (1..=most).contains(&steps)
+}
+
+/// What a document says about the whole run.
+struct Head {
+    name: String,
+    mode: Mode,
+    priority: Priority,
+    labels: BTreeMap<String, String>,
+    inputs: Value,
+    timeout: Duration,
+}
+
+fn head(fields: &Map<String, Value>, default_name: &str, world: &World, reader: &mut Reader) -> Head {
+    let name = fields.get("name").and_then(|value| reader.text(value, "/name"));
+    if name.is_some_and(|name| name.is_empty() || name.len() > LONGEST_NAME) {
+        reader.fault("/name", format!("must have 1 to {LONGEST_NAME} bytes"));
+    }
+    let modes = Mode::ALL.map(|mode| (mode.as_str(), mode));
+    let mode = fields.get("mode").and_then(|value| reader.word(value, "/mode", &modes));
+    let priorities = Priority::ALL.map(|priority| (priority.as_str(), priority));
+    let priority = fields.get("priority").and_then(|value| reader.word(value, "/priority", &priorities));
+    let timeout = fields.get("timeout").and_then(|value| reader.duration(value, "/timeout"));
+    match fields.get("on_failure") {
+        Some(Value::String(word)) if word == "rollback" => {
+            reader.fault("/on_failure", "this release does not carry out `rollback` yet; `keep` is the default");
+        }
+        Some(value) => drop(reader.word(value, "/on_failure", &[("keep", ()), ("rollback", ())])),
+        None => {}
+    }
+    let mut labels = BTreeMap::new();
+    for (key, value) in
+        fields.get("labels").and_then(|value| reader.plain_object(value, "/labels")).into_iter().flatten()
+    {
+        if let Some(text) = reader.text(value, &below("/labels", key)) {
+            labels.insert(key.clone(), text.to_owned());
+        }
+    }
+    let mut inputs = Value::Object(Map::new());
+    if let Some(value) = fields.get("inputs").filter(|value| reader.plain_object(value, "/inputs").is_some()) {
+        if larger_than(value, world.limits.max_value_bytes) {
+            reader.fault("/inputs", format!("larger than the {} bytes allowed", world.limits.max_value_bytes));
+        }
+        inputs = value.clone();
+    }
+    Head {
+        name: name.unwrap_or(default_name).to_owned(),
+        mode: mode.unwrap_or(Mode::Dag),
+        priority: priority.unwrap_or(Priority::Normal),
+        labels,
+        inputs,
+        timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
+    }
+}
+
+fn finish(head: Head, drafts: Vec<Draft>, world: &World, reader: &mut Reader) -> Option<Plan> {
+    let steps = link(head.mode, &head.inputs, drafts, reader)?;
+    let outline = Outline {
+        name: head.name,
+        mode: head.mode,
+        priority: head.priority,
+        labels: head.labels,
+        inputs: head.inputs,
+        timeout: head.timeout,
+        max_value_bytes: world.limits.max_value_bytes,
+        steps,
+    };
+    // Whatever `link` let through makes a graph; should it not, the reason is told like any other fault.
+    Plan::new(outline).map_err(|error| reader.fault("/steps", error.to_string())).ok()
+}

@@ -1,0 +1,247 @@
+//! Reads one step of a document, and the agent and tool that it names.
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::ids::AgentId;
+use crate::ids::StepId;
+use crate::ids::ToolId;
+use crate::workflow::document;
+use crate::workflow::document::Reader;
+use crate::workflow::expr::Expr;
+use crate::workflow::fault::below;
+use crate::workflow::fault::did_you_mean;
+use crate::workflow::plan::Mode;
+use crate::workflow::step::Jitter;
+use crate::workflow::step::Retry;
+use crate::workflow::step::ToolFacts;
+use crate::workflow::template::Template;
+use crate::workflow::template::larger_than;
+use crate::workflow::world::AgentFacts;
+use crate::workflow::world::World;
+
+const MOST_ATTEMPTS: u64 = 100;
+const LARGEST_FACTOR: f64 = 100.0;
+
+/// A step as far as it could be read; what is missing has its fault already.
+#[derive(Debug)]
+pub struct Draft {
+    pub pointer: String,
+    pub id: Option<StepId>,
+    pub doer: Option<Doer>,
+    pub input: Option<Template>,
+    /// Names and where they stand; they may name no step.
+    pub needs: Vec<(String, String)>,
+    pub when: Option<Expr>,
+    pub timeout: Option<Duration>,
+    pub attempt_timeout: Option<Duration>,
+    pub retry: Retry,
+}
+
+/// Who does a step, and with what.
+#[derive(Debug, Clone)]
+pub struct Doer {
+    pub agent: AgentId,
+    pub tool: ToolId,
+    pub facts: ToolFacts,
+    /// The agent's.
+    pub timeout: Duration,
+}
+
+pub fn step(value: &Value, pointer: &str, mode: Mode, world: &World, reader: &mut Reader) -> Draft {
+    let mut draft = Draft::empty(pointer);
+    let Some(fields) = reader.object(value, pointer, document::STEP) else { return draft };
+    match fields.get("id") {
+        Some(value) => draft.id = id(value, &below(pointer, "id"), reader),
+        None => reader.fault(pointer, "a step needs an `id`"),
+    }
+    draft.doer = doer(fields, pointer, world, reader);
+    draft.input = fields.get("input").and_then(|value| input(value, &below(pointer, "input"), world, reader));
+    draft.needs = needs(fields, pointer, mode, reader);
+    draft.when = fields.get("when").and_then(|value| when(value, &below(pointer, "when"), reader));
+    draft.timeout = fields.get("timeout").and_then(|value| reader.duration(value, &below(pointer, "timeout")));
+    let attempt_pointer = below(pointer, "attempt_timeout");
+    draft.attempt_timeout = fields.get("attempt_timeout").and_then(|value| reader.duration(value, &attempt_pointer));
+    if let Some(value) = fields.get("retry") {
+        draft.retry = retry(value, &below(pointer, "retry"), reader);
+    }
+    draft
+}
+
+/// A step of the short form: the agent's default tool, named after the agent. `taken` counts the uses of each name.
+pub fn agent_step(
+    value: &Value,
+    pointer: &str,
+    taken: &mut BTreeMap<String, u32>,
+    world: &World,
+    reader: &mut Reader,
+) -> Draft {
+    let mut draft = Draft::empty(pointer);
+    let Some((agent, facts)) = agent(value, pointer, world, reader) else { return draft };
+    let mut name = agent.as_str().replace('-', "_");
+    loop {
+        let uses = taken.entry(name.clone()).or_insert(0);
+        *uses += 1;
+        if *uses == 1 {
+            break;
+        }
+        name = format!("{name}_{uses}");
+    }
+    draft.id = StepId::new(&name).map_err(|error| reader.fault(pointer, error.to_string())).ok();
+    draft.doer = default_doer(&agent, facts, pointer, world, reader);
+    draft
+}
+
+impl Draft {
+    fn empty(pointer: &str) -> Self {
+        Draft {
+            pointer: pointer.to_owned(),
+            id: None,
+            doer: None,
+            input: None,
+            needs: Vec::new(),
+            when: None,
+            timeout: None,
+            attempt_timeout: None,
+            retry: Retry::default(),
+        }
+    }
+}
+
+fn id(value: &Value, pointer: &str, reader: &mut Reader) -> Option<StepId> {
+    let text = reader.text(value, pointer)?;
+    StepId::new(text).map_err(|error| reader.fault(pointer, error.to_string())).ok()
+}
+
+fn doer(fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut Reader) -> Option<Doer> {
+    let Some(value) = fields.get("agent") else {
+        // A step of a kind that is refused as a whole has its fault already.
+        if !document::STEP.later.iter().any(|key| fields.contains_key(*key)) {
+            reader.fault(pointer, "a step needs an `agent`");
+        }
+        return None;
+    };
+    let agent = agent(value, &below(pointer, "agent"), world, reader);
+    let Some(value) = fields.get("tool") else {
+        let (agent, facts) = agent?;
+        return default_doer(&agent, facts, &below(pointer, "agent"), world, reader);
+    };
+    let tool_pointer = below(pointer, "tool");
+    let text = reader.text(value, &tool_pointer)?;
+    let Some((tool, facts)) = world.tools.get_key_value(text) else {
+        let hint = did_you_mean(text, world.tools.keys().map(ToolId::as_str));
+        reader.fault(&tool_pointer, format!("there is no tool `{text}`{hint}"));
+        return None;
+    };
+    let (agent, of_agent) = agent?;
+    if !of_agent.tools.contains(tool) {
+        let granted: Vec<_> = of_agent.tools.iter().map(ToolId::as_str).collect();
+        reader.fault(tool_pointer, format!("{agent} is not granted `{tool}`; it has {}", granted.join(", ")));
+        return None;
+    }
+    Some(Doer { agent, tool: tool.clone(), facts: *facts, timeout: of_agent.timeout })
+}
+
+fn agent<'w>(value: &Value, pointer: &str, world: &'w World, reader: &mut Reader) -> Option<(AgentId, &'w AgentFacts)> {
+    let text = reader.text(value, pointer)?;
+    let found = world.agents.get_key_value(text).map(|(agent, facts)| (agent.clone(), facts));
+    if found.is_none() {
+        let hint = did_you_mean(text, world.agents.keys().map(AgentId::as_str));
+        reader.fault(pointer, format!("there is no agent `{text}`{hint}"));
+    }
+    found
+}
+
+fn default_doer(
+    agent: &AgentId,
+    facts: &AgentFacts,
+    pointer: &str,
+    world: &World,
+    reader: &mut Reader,
+) -> Option<Doer> {
+    let found = facts.tools.first().and_then(|tool| world.tools.get_key_value(tool));
+    if found.is_none() {
+        reader.fault(pointer, format!("{agent} has no default tool; name one with `tool`"));
+    }
+    let (tool, of_tool) = found?;
+    Some(Doer { agent: agent.clone(), tool: tool.clone(), facts: *of_tool, timeout: facts.timeout })
+}
+
+fn input(value: &Value, pointer: &str, world: &World, reader: &mut Reader) -> Option<Template> {
+    reader.plain_object(value, pointer)?;
+    if larger_than(value, world.limits.max_value_bytes) {
+        reader.fault(pointer, format!("larger than the {} bytes allowed", world.limits.max_value_bytes));
+        return None;
+    }
+    Template::parse(value.clone(), pointer).map_err(|faults| reader.faults.extend(faults)).ok()
+}
+
+fn needs(fields: &Map<String, Value>, pointer: &str, mode: Mode, reader: &mut Reader) -> Vec<(String, String)> {
+    let Some(value) = fields.get("needs") else { return Vec::new() };
+    let pointer = below(pointer, "needs");
+    if mode != Mode::Dag {
+        reader.fault(pointer, format!("`needs` is for the mode `dag`; in `{}` the order is given", mode.as_str()));
+        return Vec::new();
+    }
+    let items = reader.list(value, &pointer).unwrap_or_default().iter().enumerate();
+    items
+        .filter_map(|(at, item)| {
+            let pointer = below(&pointer, at);
+            reader.text(item, &pointer).map(|text| (text.to_owned(), pointer.clone()))
+        })
+        .collect()
+}
+
+fn when(value: &Value, pointer: &str, reader: &mut Reader) -> Option<Expr> {
+    let text = reader.text(value, pointer)?;
+    Expr::compile(text).map_err(|error| reader.fault(pointer, error.to_string())).ok()
+}
+
+fn retry(value: &Value, pointer: &str, reader: &mut Reader) -> Retry {
+    let mut retry = Retry::default();
+    let Some(fields) = reader.object(value, pointer, document::RETRY) else { return retry };
+    if let Some(value) = fields.get("max_attempts") {
+        match value.as_u64().filter(|n| (1..=MOST_ATTEMPTS).contains(n)).and_then(|n| u32::try_from(n).ok()) {
+            Some(n) => retry.max_attempts = n,
+            None => {
+                reader
+                    .fault(below(pointer, "max_attempts"), format!("must be a whole number from 1 to {MOST_ATTEMPTS}"));
+            }
+        }
+    }
+    if let Some(value) = fields.get("factor") {
+        match value.as_f64().filter(|factor| (1.0..=LARGEST_FACTOR).contains(factor)) {
+            Some(factor) => retry.factor = factor,
+            None => reader.fault(below(pointer, "factor"), format!("must be a number from 1 to {LARGEST_FACTOR}")),
+        }
+    }
+    if let Some(initial) = fields.get("initial").and_then(|v| reader.any_duration(v, &below(pointer, "initial"))) {
+        retry.initial = initial;
+    }
+    if let Some(max) = fields.get("max").and_then(|v| reader.any_duration(v, &below(pointer, "max"))) {
+        retry.max = max;
+    }
+    let jitters = [("full", Jitter::Full), ("none", Jitter::None)];
+    if let Some(jitter) = fields.get("jitter").and_then(|v| reader.word(v, &below(pointer, "jitter"), &jitters)) {
+        retry.jitter = jitter;
+    }
+    let not_on = below(pointer, "not_on");
+    for (at, item) in fields.get("not_on").and_then(|v| reader.list(v, &not_on)).into_iter().flatten().enumerate() {
+        let pointer = below(&not_on, at);
+        match reader.text(item, &pointer) {
+            Some(word) if is_word(word) => retry.not_on.push(word.to_owned()),
+            Some(word) => {
+                reader.fault(pointer, format!("`{word}` is not the word of a status or reason: a-z, 0-9, `_`"))
+            }
+            None => {}
+        }
+    }
+    retry
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}

@@ -1,0 +1,110 @@
+//! What is written down of an event: its journal row, and the audit entry that goes with it in one transaction.
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sha2::Digest as _;
+use sha2::Sha256;
+
+use crate::audit::entry::Entry;
+use crate::audit::entry::canonical;
+use crate::ids::AgentId;
+use crate::ids::Digest;
+use crate::ids::NodeId;
+use crate::ids::StepId;
+use crate::ids::ToolId;
+use crate::workflow::event::RunEvent;
+use crate::workflow::event::status_word;
+use crate::workflow::run::Run;
+use crate::workflow::step::Step;
+
+/// The fields of a journal row. `body` is the event; the others are for finding it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    pub seq: u32,
+    pub at: DateTime<Utc>,
+    pub kind: &'static str,
+    pub step: Option<StepId>,
+    pub agent: Option<AgentId>,
+    pub tool: Option<ToolId>,
+    /// Of a finished attempt: the tool's status.
+    pub status: Option<&'static str>,
+    pub body: Value,
+    pub entry: Option<Entry>,
+}
+
+/// Who writes, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Writer<'a> {
+    pub node: &'a NodeId,
+    pub epoch: i64,
+    pub at: DateTime<Utc>,
+}
+
+/// The row of an event of this run.
+pub fn row_for(run: &Run, seq: u32, event: &RunEvent, writer: Writer<'_>) -> Result<Row, serde_json::Error> {
+    let step = step_of(run, event);
+    Ok(Row {
+        seq,
+        at: writer.at,
+        kind: event.kind(),
+        step: event.step().cloned(),
+        agent: step.map(|step| step.agent.clone()),
+        tool: step.map(|step| step.tool.clone()),
+        status: match event {
+            RunEvent::AttemptDone { result, .. } => Some(status_word(result.output.status)),
+            _ => None,
+        },
+        body: serde_json::to_value(event)?,
+        entry: entry_for(run, event, writer),
+    })
+}
+
+/// The audit entry, if the event is an operation: somebody asked for something, or an agent did something. What the
+/// engine merely decides (to skip, to wait) is in the journal alone.
+pub fn entry_for(run: &Run, event: &RunEvent, writer: Writer<'_>) -> Option<Entry> {
+    let of_run = |actor: &str, op: &str, outcome: &str| Entry {
+        at: writer.at,
+        node: writer.node.clone(),
+        epoch: writer.epoch,
+        actor: actor.to_owned(),
+        op: op.to_owned(),
+        subject: format!("run/{}", run.id()),
+        outcome: outcome.to_owned(),
+        payload: None,
+        detail: None,
+    };
+    let of_attempt = |outcome: &str, attempt: u32| {
+        let step = step_of(run, event)?;
+        Some(Entry {
+            subject: format!("run/{}/step/{}", run.id(), step.id),
+            detail: Some(format!("{}, attempt {attempt}", step.tool)),
+            ..of_run(step.agent.as_str(), "step.done", outcome)
+        })
+    };
+    match event {
+        RunEvent::Accepted { plan, by } => Some(Entry {
+            payload: Some(sha256(&canonical(plan))),
+            detail: Some(format!("{} steps, {}", plan.steps().len(), plan.mode().as_str())),
+            ..of_run(by, "run.accepted", "ok")
+        }),
+        RunEvent::AttemptDone { attempt, result, .. } => {
+            let entry = of_attempt(status_word(result.output.status), *attempt)?;
+            Some(Entry { payload: Some(sha256(&canonical(&result.output))), ..entry })
+        }
+        RunEvent::AttemptLost { attempt, .. } => of_attempt("unknown", *attempt),
+        RunEvent::Cancelled { by } => Some(of_run(by, "run.cancelled", "ok")),
+        RunEvent::Finished { status, .. } => Some(of_run("service", "run.finished", status.as_str())),
+        RunEvent::StepStarted { .. }
+        | RunEvent::StepDeferred { .. }
+        | RunEvent::StepSkipped { .. }
+        | RunEvent::StepEnded { .. }
+        | RunEvent::TimedOut => None,
+    }
+}
+
+fn step_of<'r>(run: &'r Run, event: &RunEvent) -> Option<&'r Step> {
+    run.plan().step(event.step()?)
+}
+
+fn sha256(bytes: &[u8]) -> Digest {
+    Digest(Sha256::digest(bytes).into())
+}
