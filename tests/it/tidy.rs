@@ -2,6 +2,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::tidy::code::{after, code_of, has_word, production_of, squeezed, test_modules};
+
+mod code;
+
 /// Longest file, in lines.
 const LONGEST: usize = 400;
 
@@ -24,13 +28,14 @@ const CORE: &[(&str, &[&str])] = &[
 const SHELL: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("config", &["CORE"]),
-    ("store", &["CORE", "config"]),
-    ("tpm", &["CORE", "config"]),
+    ("store", &["CORE", "config", "clock"]),
+    ("tpm", &["CORE", "config", "clock"]),
     ("tools", &["CORE", "config"]),
+    ("logfiles", &["CORE", "config"]),
     ("telemetry", &["CORE", "config"]),
     ("broker", &["CORE", "config"]),
     ("messages", &["CORE"]),
-    ("actors", &["CORE", "config", "store", "tpm", "tools", "telemetry", "messages", "clock"]),
+    ("actors", &["CORE", "config", "store", "tpm", "tools", "logfiles", "telemetry", "messages", "clock"]),
     ("web", &["CORE", "config", "messages", "clock"]),
     ("client", &["api"]),
 ];
@@ -66,14 +71,16 @@ const EMPTY_NAMES: &[&str] = &["utils", "util", "helpers", "helper", "common", "
 #[test]
 fn the_source_tree_keeps_the_house_rules() {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut faults = Vec::new();
-    let mut seen = 0;
-    for file in rust_files(home, &["src", "tests", "benches"]) {
-        let text = fs::read_to_string(home.join(&file)).unwrap();
-        faults.extend(faults_of(&file.to_string_lossy(), &text));
-        seen += 1;
-    }
-    assert!(seen > 10, "only {seen} files found: is the tree where this test looks for it?");
+    let files: Vec<(PathBuf, String)> = rust_files(home, &["src", "tests", "benches"])
+        .into_iter()
+        .map(|file| (file.clone(), fs::read_to_string(home.join(&file)).unwrap()))
+        .collect();
+    assert!(files.len() > 10, "only {} files found: is the tree where this test looks for it?", files.len());
+    let for_tests: Vec<PathBuf> = files.iter().flat_map(|(file, text)| test_files(file, text)).collect();
+    let faults: Vec<String> = files
+        .iter()
+        .flat_map(|(file, text)| faults_of(&file.to_string_lossy(), text, for_tests.contains(file)))
+        .collect();
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
 }
 
@@ -93,6 +100,8 @@ fn the_rules_find_what_they_forbid() {
         ("src/workflow/a.rs", "//! x\nuse std::{fmt, fs::File};\n", "`std::fs`"),
         ("src/workflow/a.rs", "//! x\nfn f() { std::env::var(\"A\"); }\n", "`std::env`"),
         ("src/workflow/a.rs", "//! x\nuse tokio::time;\n", "`tokio`"),
+        ("src/workflow/a.rs", "//! x\n#[cfg(test)]\nmod tests { fn f() { {} } }\nuse tokio::time;\n", "`tokio`"),
+        ("src/workflow/a.rs", "//! x\n#[cfg(test)]\nmod tests {\n    use crate::store::X;\n}\n", "`crate::store`"),
         ("src/fog/a.rs", "//! x\n", "not in the table"),
         ("src/web/a.rs", "//! x\n#[allow(dead_code)]\nfn f() {}\n", "#[allow"),
         ("src/web/a.rs", "//! x\n#![cfg_attr(test, allow(dead_code))]\n", "#[allow"),
@@ -107,7 +116,7 @@ fn the_rules_find_what_they_forbid() {
         ("tests/it/a.rs", "//! x\n#[ignore]\n", "ignore"),
     ];
     for (path, text, what) in caught {
-        let faults = faults_of(path, text);
+        let faults = faults_of(path, text, false);
         assert!(faults.iter().any(|f| f.contains(what)), "{path} {text:?} should be caught for {what}: {faults:?}");
     }
 }
@@ -119,13 +128,24 @@ fn the_rules_let_good_code_pass() {
         ("src/toolkit/a.rs", "//! x\nconst A: &str = \"crate::store\";\nconst B: &str = r#\"tokio \" \"#;\n"),
         ("src/toolkit/a.rs", "//! x\n/* crate::store /* tokio */ */\nfn f<'a>(_: &'a str) -> char { '\"' }\n"),
         ("src/agents/a.rs", "//! x\n#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n"),
+        ("src/agents/a.rs", "//! x\n#[cfg(test)]\nmod naive {\n    fn f() { crate::clock::now(); }\n}\n"),
         ("src/judges/a.rs", "//! x\nuse crate::toolkit::cx::{Quote, Trust};\npub(crate) fn f() {}\n"),
         ("src/app.rs", "//! x\nuse crate::actors::agent::Agent;\n"),
         ("src/actors/a.rs", "//! x\nuse crate::clock;\nuse crate::store::pool::Pool;\n"),
     ];
     for (path, text) in fine {
-        assert_eq!(faults_of(path, text), Vec::<String>::new(), "{path} {text:?}");
+        assert_eq!(faults_of(path, text, false), Vec::<String>::new(), "{path} {text:?}");
     }
+}
+
+#[test]
+fn files_for_tests_only_are_known_by_their_declaration() {
+    let text = "//! x\nmod a;\n#[cfg(test)]\npub mod b;\n#[cfg(test)]\n#[path = \"c_tests.rs\"]\nmod tests;\n#[cfg(test)]\nmod d {}\n";
+    let found = |file: &str| -> Vec<String> {
+        test_files(Path::new(file), text).iter().map(|f| f.to_string_lossy().into_owned()).collect()
+    };
+    assert_eq!(found("src/x/mod.rs"), ["src/x/b.rs", "src/x/b/mod.rs", "src/x/c_tests.rs"]);
+    assert_eq!(found("src/x/c.rs"), ["src/x/c/b.rs", "src/x/c/b/mod.rs", "src/x/c_tests.rs"]);
 }
 
 /// Every `.rs` file below these folders, relative to `home`.
@@ -151,7 +171,22 @@ fn rust_files(home: &Path, folders: &[&str]) -> Vec<PathBuf> {
     found
 }
 
-fn faults_of(path: &str, text: &str) -> Vec<String> {
+/// The files that are modules of this one for tests only.
+fn test_files(file: &Path, text: &str) -> Vec<PathBuf> {
+    let beside = file.parent().unwrap_or(Path::new(""));
+    let is_root = ["mod.rs", "lib.rs", "main.rs"].iter().any(|name| file.ends_with(name));
+    let below = if is_root { beside.to_owned() } else { file.with_extension("") };
+    test_modules(text)
+        .into_iter()
+        .flat_map(|module| match module.ends_with(".rs") {
+            true => vec![beside.join(module)],
+            false => vec![below.join(format!("{module}.rs")), below.join(module).join("mod.rs")],
+        })
+        .collect()
+}
+
+/// `for_tests`: the whole file is compiled for tests only.
+fn faults_of(path: &str, text: &str, for_tests: bool) -> Vec<String> {
     let code = code_of(text);
     let mut faults = Vec::new();
     let mut fault = |what: String| faults.push(format!("{path}: {what}"));
@@ -191,7 +226,7 @@ fn faults_of(path: &str, text: &str) -> Vec<String> {
     if folder == "actors" && handlers > MOST_HANDLERS {
         fault(format!("{handlers} messages in one actor; {MOST_HANDLERS} is the most: make two actors"));
     }
-    for what in layer_faults(path, folder, &code) {
+    for what in layer_faults(path, folder, &code, for_tests) {
         fault(what);
     }
     faults
@@ -202,7 +237,7 @@ fn folder_of(path: &str) -> Option<&str> {
     path.strip_prefix("src/")?.trim_end_matches(".rs").split('/').next()
 }
 
-fn layer_faults(path: &str, folder: &str, code: &str) -> Vec<String> {
+fn layer_faults(path: &str, folder: &str, code: &str, for_tests: bool) -> Vec<String> {
     if ANYTHING.contains(&folder) {
         return Vec::new();
     }
@@ -210,14 +245,17 @@ fn layer_faults(path: &str, folder: &str, code: &str) -> Vec<String> {
     let Some((_, allowed)) = CORE.iter().chain(SHELL).find(|(name, _)| *name == folder) else {
         return vec![format!("the folder `{folder}` is not in the table of tests/it/tidy.rs")];
     };
-    let production = code.find("#[cfg(test)]\nmod tests {").map_or(code, |at| &code[..at]);
+    let production = if for_tests { String::new() } else { production_of(code) };
+    let production = production.as_str();
     let may = |name: &str| {
         name == folder
             || allowed.contains(&name)
             || allowed.contains(&"CORE") && CORE.iter().any(|(core, _)| *core == name)
     };
     let mut faults = Vec::new();
-    let mut imports = after(code, "crate::");
+    let mut imports = after(production, "crate::");
+    // Tests may look at the clock, and are bound by the layers like everybody else.
+    imports.extend(after(code, "crate::").into_iter().filter(|i| *i != "clock"));
     // In `src/x.rs` and `src/x/mod.rs` the parent is the crate itself.
     if path == format!("src/{folder}.rs") || path == format!("src/{folder}/mod.rs") {
         imports.extend(after(production, "super::"));
@@ -263,99 +301,4 @@ fn grouped(code: &str) -> bool {
 
 fn upto(text: &str, end: char) -> &str {
     text.split(end).next().unwrap_or(text)
-}
-
-/// The code without any white space.
-fn squeezed(code: &str) -> String {
-    code.split_whitespace().collect()
-}
-
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
-}
-
-fn has_word(code: &str, word: &str) -> bool {
-    code.split(|c| !is_word(c)).any(|w| w == word)
-}
-
-/// The word after each occurrence of `prefix`.
-fn after<'a>(code: &'a str, prefix: &str) -> Vec<&'a str> {
-    code.match_indices(prefix)
-        .filter(|(at, _)| !code[..*at].ends_with(|c| is_word(c) || c == '$' || c == ':'))
-        .map(|(at, _)| code[at + prefix.len()..].split(|c| !is_word(c)).next().unwrap_or_default())
-        .collect()
-}
-
-/// The text without comments and without what is inside strings and characters; lines stay where they are.
-fn code_of(text: &str) -> String {
-    let mut code = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let skip = match c {
-            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
-            '/' if rest.starts_with("/*") => block_comment(rest),
-            '"' => quoted(rest),
-            'r' if !code.ends_with(is_word) || code.ends_with('b') => raw_string(rest),
-            '\'' => character(rest),
-            _ => 0,
-        };
-        let (gone, left) = rest.split_at(skip.max(c.len_utf8()));
-        if skip == 0 {
-            code.push(c);
-        } else {
-            code.extend(gone.chars().filter(|c| *c == '\n'));
-        }
-        rest = left;
-    }
-    code
-}
-
-fn block_comment(rest: &str) -> usize {
-    let mut depth = 0_usize;
-    for at in 0..rest.len() {
-        let Some(tail) = rest.get(at..) else { continue };
-        if tail.starts_with("/*") {
-            depth += 1;
-        } else if tail.starts_with("*/") {
-            depth -= 1;
-            if depth == 0 {
-                return at + 2;
-            }
-        }
-    }
-    rest.len()
-}
-
-fn quoted(rest: &str) -> usize {
-    let mut escaped = false;
-    for (at, c) in rest.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return at + 1,
-            _ => {}
-        }
-    }
-    rest.len()
-}
-
-/// Length of a raw string that starts here, 0 when none does.
-fn raw_string(rest: &str) -> usize {
-    let hashes = rest[1..].chars().take_while(|c| *c == '#').count();
-    if !rest[1 + hashes..].starts_with('"') {
-        return 0;
-    }
-    let end = format!("\"{}", "#".repeat(hashes));
-    let body = 2 + hashes;
-    rest[body..].find(&end).map_or(rest.len(), |at| body + at + end.len())
-}
-
-/// Length of a character literal that starts here, 0 for a lifetime.
-fn character(rest: &str) -> usize {
-    let mut chars = rest.char_indices().skip(1);
-    match (chars.next(), chars.next()) {
-        (Some((_, '\\')), Some((_, _))) => chars.find(|(_, c)| *c == '\'').map_or(rest.len(), |(at, _)| at + 1),
-        (Some(_), Some((at, '\''))) => at + 1,
-        _ => 0,
-    }
 }
