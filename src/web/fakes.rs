@@ -10,10 +10,12 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::agents::catalog::Catalog;
+use crate::ids::AgentId;
 use crate::ids::Digest;
 use crate::ids::NodeId;
 use crate::ids::RunId;
 use crate::ids::StepId;
+use crate::ids::ToolId;
 use crate::messages::auditor::SignedHead;
 use crate::messages::orchestrator::EngineStatus;
 use crate::messages::port::AskError;
@@ -37,11 +39,13 @@ use crate::web::supervision::Supervision;
 use crate::web::tools::Tools;
 use crate::web::workflows::Workflows;
 use crate::workflow::advance::{Answer, Trigger};
+use crate::workflow::check::check;
 use crate::workflow::event::RunEvent;
-use crate::workflow::fault::Fault;
-use crate::workflow::plan::Plan;
 use crate::workflow::result::StepResult;
 use crate::workflow::run::Run;
+use crate::workflow::step::ToolFacts;
+use crate::workflow::world::AgentFacts;
+use crate::workflow::world::World;
 
 pub const TOKEN: &str = "the-admin-token";
 
@@ -78,6 +82,7 @@ pub fn edges() -> Edges {
     let status = StoreStatus { version: "PostgreSQL 18".to_owned(), migrations: Vec::new(), size_bytes: 1 };
     let engine = EngineStatus { open_runs: 0, running_steps: 0, recovered: true };
     let catalog = Arc::new(Catalog::default());
+    let world = Arc::new(world());
     Edges {
         tokens: Tokens::new(Sha256::digest(TOKEN.as_bytes()).into()),
         hosts: Hosts::of(([127, 0, 0, 1], 8787).into()),
@@ -88,8 +93,7 @@ pub fn edges() -> Edges {
             cancel: Port::answering(|_| Ok(false)),
             load: Port::answering(|_| Ok(Ok(None))),
             list: shut(),
-            check: Arc::new(|_| Err(vec![Fault::new("/steps/0/agent", "unknown agent `X`")])),
-            schema: Arc::new(Value::Bool(true)),
+            world: Arc::clone(&world),
             node: NodeId::new("n1").expect("a node id"),
         },
         agents: Agents {
@@ -101,7 +105,7 @@ pub fn edges() -> Edges {
         },
         supervision: Supervision { tree: Port::answering(|_| Ok(worker("root"))) },
         tools: Tools { specs: Arc::new(Vec::new()), catalog },
-        playbooks: Playbooks { documents: Arc::new(BTreeMap::new()) },
+        playbooks: Playbooks { world },
         audit: Audit {
             head: Port::answering(move |_| Ok(Ok(head.clone()))),
             file: Port::answering(|_| Ok(Ok(None))),
@@ -118,18 +122,24 @@ pub fn edges() -> Edges {
     }
 }
 
-pub fn plan() -> Plan {
-    serde_json::from_value(json!({
-        "name": "a", "mode": "dag", "priority": "normal", "inputs": {}, "timeout_ms": 60_000, "max_value_bytes": 1_000,
-        "steps": [{
-            "id": "only", "agent": "PACER", "tool": "cp.echo", "timeout_ms": 1_000, "attempt_timeout_ms": null,
-            "retry": {
-                "max_attempts": 1, "initial_ms": 1, "factor": 2.0, "max_ms": 1, "jitter": "none", "not_on": []
-            },
-            "facts": { "repeatable": true, "needs_evidence": false, "learn": false }
-        }]
-    }))
-    .expect("a plan")
+/// A document that the checks of these stand-ins find good.
+pub const GOOD: &str = r#"{"steps": [{"id": "only", "agent": "PACER", "tool": "cp.echo"}]}"#;
+
+/// One agent with one tool, and one playbook.
+fn world() -> World {
+    let echo = ToolId::new("cp.echo").expect("a tool id");
+    let pacer = AgentFacts { tools: vec![echo.clone()], timeout: Duration::from_secs(1) };
+    let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false };
+    World {
+        agents: BTreeMap::from([(AgentId::new("PACER").expect("an agent id"), pacer)]),
+        tools: BTreeMap::from([(echo, facts)]),
+        playbooks: BTreeMap::from([("good".to_owned(), good())]),
+        ..World::default()
+    }
+}
+
+pub fn good() -> Value {
+    serde_json::from_str(GOOD).expect("JSON")
 }
 
 fn started() -> DateTime<Utc> {
@@ -138,13 +148,14 @@ fn started() -> DateTime<Utc> {
 
 /// A run that was just accepted.
 pub fn run() -> Run {
-    Run::accept(RunId(Uuid::nil()), plan(), "token:admin".to_owned(), started()).0
+    Run::accept(RunId(Uuid::nil()), check(&good(), &world()).expect("a plan"), "token:admin".to_owned(), started()).0
 }
 
 /// The journal of a run that was cancelled while its step ran; its last entry is number 9.
 pub fn stored() -> StoredRun {
     let id = RunId(Uuid::nil());
-    let (mut run, accepted) = Run::accept(id, plan(), "token:admin".to_owned(), started());
+    let (mut run, accepted) =
+        Run::accept(id, check(&good(), &world()).expect("a plan"), "token:admin".to_owned(), started());
     let mut events = accepted.events;
     events.extend(run.advance(Trigger::Cancel { by: "token:admin".to_owned() }, started()).events);
     let reason = Reason::new("cancelled", "step", "the step was cancelled");

@@ -24,9 +24,11 @@ use crate::web::auth::Caller;
 use crate::web::body::json_body;
 use crate::web::error::ApiError;
 use crate::web::run_shape::{checked, replayed, shape};
+use crate::workflow::check::check;
 use crate::workflow::duration;
 use crate::workflow::fault::Fault;
-use crate::workflow::plan::Plan;
+use crate::workflow::schema;
+use crate::workflow::world::World;
 
 /// What these routes need.
 #[derive(Clone)]
@@ -37,14 +39,10 @@ pub struct Workflows {
     pub cancel: Port<CancelRun>,
     pub load: Port<LoadRun>,
     pub list: Port<ListRuns>,
-    pub check: Arc<Check>,
-    /// The JSON Schema of a workflow document.
-    pub schema: Arc<Value>,
+    /// What documents are checked against.
+    pub world: Arc<World>,
     pub node: NodeId,
 }
-
-/// Checks a document, or one of its short forms; all its faults come back together.
-pub type Check = dyn Fn(&Value) -> Result<Plan, Vec<Fault>> + Send + Sync;
 
 const PAGE: u32 = 50;
 /// The longest wait that is granted; a caller asks again.
@@ -64,7 +62,7 @@ pub async fn submit(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let document: Value = json_body(payload).await?;
-    let plan = (deps.check)(&document).map_err(faults)?;
+    let plan = check(&document, &deps.world).map_err(faults)?;
     if how.dry_run {
         return Ok(HttpResponse::Ok().json(checked(&plan)));
     }
@@ -73,8 +71,9 @@ pub async fn submit(
     Ok(HttpResponse::Accepted().insert_header((LOCATION, format!("/api/v1/workflows/{id}"))).json(answer))
 }
 
-pub async fn schema(deps: Data<Workflows>) -> HttpResponse {
-    HttpResponse::Ok().content_type("application/schema+json").json(&*deps.schema)
+pub async fn schema() -> Result<HttpResponse, ApiError> {
+    let schema = schema::schema().map_err(|cause| ApiError::Unreadable(format!("the workflow schema: {cause}")))?;
+    Ok(HttpResponse::Ok().content_type("application/schema+json").json(schema))
 }
 
 #[derive(Deserialize)]
@@ -192,15 +191,14 @@ mod tests {
     use super::*;
     use crate::messages::orchestrator::StartError;
     use crate::web::asked::{Answer, ask, request};
-    use crate::web::fakes::{edges, plan, run, stored};
+    use crate::web::fakes::{GOOD, edges, run, stored};
     use crate::web::routes::Edges;
 
     const ID: &str = "01900000-0000-7000-8000-000000000001";
 
-    /// A service that finds every document good and starts it as the run `ID`.
+    /// A service that starts every run as `ID`.
     fn accepting() -> Edges {
         let mut edges = edges();
-        edges.workflows.check = Arc::new(|_| Ok(plan()));
         edges.workflows.start = Port::answering(|start: StartRun| {
             assert_eq!(start.by, "token:admin");
             Ok(Ok(ID.parse().expect("a run id")))
@@ -214,14 +212,14 @@ mod tests {
 
     #[actix_web::test]
     async fn a_durable_run_is_answered_with_where_to_look() {
-        let answer = post(accepting(), "{}").await;
+        let answer = post(accepting(), GOOD).await;
         assert_eq!((answer.status, answer.header("location")), (202, format!("/api/v1/workflows/{ID}").as_str()));
         assert_eq!(answer.json(), json!({ "workflow_id": ID, "status": "pending" }));
     }
 
     #[actix_web::test]
     async fn a_dry_run_starts_nothing() {
-        let asked = request("POST /api/v1/workflows?dry_run=true").set_payload("{}");
+        let asked = request("POST /api/v1/workflows?dry_run=true").set_payload(GOOD);
         let mut edges = accepting();
         edges.workflows.start = Port::answering(|_| panic!("a dry run was started"));
         let answer = ask(edges, asked).await;
@@ -230,9 +228,16 @@ mod tests {
 
     #[actix_web::test]
     async fn bad_bodies_are_refused_with_what_is_wrong() {
-        let faulty = post(edges(), "{}").await;
+        let steps = json!([{ "id": "a", "agent": "NOBODY" }, { "id": "b", "agent": "PACER", "tool": "no.such" }]);
+        let faulty = post(edges(), json!({ "steps": steps, "modes": "dag" }).to_string()).await;
         assert_eq!(faulty.status, 422);
-        assert_eq!(faulty.json()["errors"], json!([{ "pointer": "/steps/0/agent", "detail": "unknown agent `X`" }]));
+        let errors = faulty.json()["errors"].clone();
+        let pointers: Vec<&str> =
+            errors.as_array().expect("a list").iter().filter_map(|e| e["pointer"].as_str()).collect();
+        assert_eq!(pointers.len(), 3, "{errors}");
+        for pointer in ["/steps/0/agent", "/steps/1/tool", "/modes"] {
+            assert!(pointers.contains(&pointer), "no {pointer} in {errors}");
+        }
         let torn = post(edges(), "{\n  \"name\": }").await;
         assert_eq!(torn.status, 400);
         assert!(torn.json()["detail"].as_str().is_some_and(|text| text.contains("line 2, column 11")), "{}", torn.text);
@@ -245,7 +250,7 @@ mod tests {
         let mut edges = accepting();
         edges.workflows.start =
             Port::answering(|_| Ok(Err(StartError::NotDurable { detail: "the database is down".to_owned() })));
-        let answer = post(edges, "{}").await;
+        let answer = post(edges, GOOD).await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
     }
 
