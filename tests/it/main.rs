@@ -4,5 +4,6 @@
 mod config;
 #[cfg(test)]
 mod privileges;
+mod roster;
 #[cfg(test)]
 mod tidy;
