@@ -78,3 +78,22 @@ fn meaning(policy: Policy) -> &'static str {
         Policy::Cp => "Acts on the control plane alone, never on the host.",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_marks_what_is_not_built_and_keeps_its_cells() {
+        let text = "---\nname: pacer\ndescription: Use it | or not.\ndsmil: { group: core, domain: command, policy: ro, \
+                    criticality: normal, timeout: 90s, tools: [load.read, power.read] }\n---\nRead.\n";
+        let known: BTreeSet<ToolId> = ["load.read", "power.read"].map(|id| ToolId::new(id).unwrap()).into();
+        let catalog = Catalog::from_files([("pacer.md".to_owned(), text.to_owned())].into_iter(), &known).unwrap();
+        let built = [ToolId::new("load.read").unwrap()].into();
+        let page = markdown(&catalog, &built);
+        let row = "| PACER | Use it \\| or not. | `load.read`, `power.read`\\* | `ro` | normal | 1m30s |\n";
+        assert!(page.ends_with(row), "{page}");
+        assert!(page.contains("1 agents hold 2 tools, of which 1 are built"));
+        assert!(!page.contains("## Group `hardware`"), "no heading without agents");
+    }
+}

@@ -124,9 +124,9 @@ pub struct Run {
     pub labels: Value,
     #[serde(default)]
     pub findings: Vec<Finding>,
-    /// Why the run ended as it did, where there is more to say than the steps say.
+    /// Who asked for it: `token:<id>`.
     #[serde(default)]
-    pub reason: Option<String>,
+    pub by: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

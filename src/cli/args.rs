@@ -84,7 +84,7 @@ pub enum Command {
     Completions { shell: clap_complete::Shell },
     /// The privileged helper of a service that was started as root
     #[command(hide = true)]
-    Broker(BrokerArgs),
+    Broker,
 }
 
 #[derive(Debug, Clone, Default, Args)]
@@ -92,13 +92,6 @@ pub struct ServeArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub struct BrokerArgs {
-    /// File descriptor of the socket to the service
-    #[arg(long, value_name = "FD")]
-    pub socket_fd: Option<i32>,
 }
 
 #[derive(Debug, Clone, Args)]

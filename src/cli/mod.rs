@@ -17,6 +17,8 @@ pub mod document;
 pub mod fail;
 pub mod follow;
 pub mod log_dir;
+#[cfg(test)]
+mod over_the_wire;
 pub mod playbooks;
 pub mod render;
 pub mod runs;
@@ -33,7 +35,7 @@ pub fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let shell = Shell { global };
     match carry_out(&shell, command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(failure) => {
             shell::warn(&format!("dsmil: {}", failure.message));
             failure.code()
@@ -41,10 +43,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn carry_out(shell: &Shell, command: Command) -> Result<(), Failure> {
-    match command {
+fn carry_out(shell: &Shell, command: Command) -> Result<ExitCode, Failure> {
+    let done = match command {
+        // It reports in its own way.
+        Command::Broker => return Ok(serve::broker()),
         Command::Serve(args) => serve::serve(shell, args),
-        Command::Broker(args) => serve::broker(args),
         Command::Up(args) => up::up(shell, args),
         Command::Submit(args) => submit::submit(shell, args),
         Command::Runs(command) => runs::runs(shell, command),
@@ -60,5 +63,6 @@ fn carry_out(shell: &Shell, command: Command) -> Result<(), Failure> {
             clap_complete::generate(kind, &mut Cli::command(), "dsmil", &mut script);
             shell.print(&String::from_utf8_lossy(&script))
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

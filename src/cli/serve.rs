@@ -1,5 +1,8 @@
 //! `dsmil serve` and `dsmil broker`: the arguments made into what the service is started with.
-use crate::cli::args::{BrokerArgs, ServeArgs};
+use std::process::ExitCode;
+
+use crate::broker::server::run_broker;
+use crate::cli::args::ServeArgs;
 use crate::cli::fail::Failure;
 use crate::cli::shell::Shell;
 use crate::config::Loaded;
@@ -10,14 +13,11 @@ pub fn serve(shell: &Shell, args: ServeArgs) -> Result<(), Failure> {
     run_service(shell.load(listen.into_iter().collect())?)
 }
 
-pub fn broker(args: BrokerArgs) -> Result<(), Failure> {
-    run_broker(args.socket_fd)
+/// Its socket to the service is its standard input.
+pub fn broker() -> ExitCode {
+    run_broker()
 }
 
 fn run_service(loaded: Loaded) -> Result<(), Failure> {
     Err(Failure::failed(format!("no service is built in, so nothing listens on {}", loaded.config.web.listen)))
-}
-
-fn run_broker(_socket_fd: Option<i32>) -> Result<(), Failure> {
-    Err(Failure::failed("no broker is built in"))
 }

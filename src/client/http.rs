@@ -89,7 +89,7 @@ impl Client {
             Some(body) => request.send_json(body).await,
             None => request.send().await,
         };
-        let mut answer = sent.map_err(|cause| failure(&url, cause))?;
+        let mut answer = sent.map_err(|cause| failure(&self.target.url, cause))?;
         let is_problem = answer.headers().get("content-type").is_some_and(|kind| kind == MEDIA_TYPE);
         let status = answer.status().as_u16();
         let body = answer.body().limit(LARGEST_ANSWER).await;

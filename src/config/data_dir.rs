@@ -16,7 +16,8 @@ const VERSION_NEW: &str = "VERSION.new";
 const LOCK: &str = "LOCK";
 
 /// What may lie in a directory that is not ours yet: the marks of an interrupted first start, and of a file system.
-const NOT_FOREIGN: &[&str] = &[LOCK, VERSION_NEW, "lost+found"];
+/// `log` is made by `dsmil up`, which writes the service's log before there is a service.
+const NOT_FOREIGN: &[&str] = &[LOCK, VERSION_NEW, "lost+found", "log"];
 
 /// The directory, held against every other service for as long as this value lives.
 #[derive(Debug)]

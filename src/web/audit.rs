@@ -127,6 +127,54 @@ fn public(cause: AuditError) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Digest;
+    use crate::web::asked::{anonymous, ask, request};
+    use crate::web::fakes::edges;
+
+    #[actix_web::test]
+    async fn a_verifier_reads_checkpoint_and_tiles_without_a_token() {
+        let head = ask(edges(), anonymous("GET /api/v1/audit/checkpoint")).await;
+        assert_eq!((head.status, head.header("content-type")), (200, "text/plain; charset=utf-8"));
+        assert_eq!(head.text, "dsmil/n1\n3\n\n");
+        let mut edges = edges();
+        edges.audit.file =
+            Port::answering(|GetLogFile { path }| Ok(Ok((path == "tile/0/000.p/3").then(|| vec![7; 96]))));
+        let tile = ask(edges.clone(), anonymous("GET /api/v1/audit/tile/0/000.p/3")).await;
+        assert_eq!((tile.status, tile.header("content-type"), tile.text.len()), (200, "application/octet-stream", 96));
+        for path in ["0/001", "0/../../admin.token", "0/%2e%2e/%2e%2e/admin.token"] {
+            assert_eq!(
+                ask(edges.clone(), anonymous(&format!("GET /api/v1/audit/tile/{path}"))).await.status,
+                404,
+                "{path}"
+            );
+        }
+    }
+
+    #[actix_web::test]
+    async fn the_disk_is_not_described_to_the_public() {
+        let mut edges = edges();
+        edges.audit.head =
+            Port::answering(|_| Ok(Err(AuditError::Disk { detail: "/secret/place is full".to_owned() })));
+        let answer = ask(edges, anonymous("GET /api/v1/audit/checkpoint")).await;
+        assert_eq!(answer.status, 503);
+        assert!(!answer.text.contains("secret"), "{}", answer.text);
+    }
+
+    #[actix_web::test]
+    async fn entries_come_in_stretches() {
+        let mut edges = edges();
+        edges.audit.entries = Port::answering(|LoadEntries { from, to }| {
+            let entry = |index| StoredEntry { index, leaf: b"{\"op\":\"x\"}".to_vec(), leaf_hash: Digest([0; 32]) };
+            Ok(Ok((from..to.min(5)).map(entry).collect()))
+        });
+        let asked = |range: &str| request(&format!("GET /api/v1/audit/entries?{range}"));
+        let full = ask(edges.clone(), asked("from=1&to=3")).await.json();
+        assert_eq!((full["entries"].as_array().map(Vec::len), full["next"].as_u64()), (Some(2), Some(3)));
+        assert_eq!(full["entries"][0]["entry"]["op"], "x");
+        let short = ask(edges.clone(), asked("from=3&to=9")).await.json();
+        assert_eq!((short["entries"].as_array().map(Vec::len), short["next"].as_u64()), (Some(2), None));
+        assert_eq!(ask(edges, asked("from=3&to=2")).await.status, 400);
+    }
 
     #[test]
     fn only_tile_paths_reach_the_disk() {

@@ -4,18 +4,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use crate::agents::catalog::Catalog;
+use crate::ids::AgentId;
 use crate::ids::Digest;
+use crate::ids::NodeId;
+use crate::ids::RunId;
+use crate::ids::StepId;
+use crate::ids::ToolId;
 use crate::messages::auditor::SignedHead;
 use crate::messages::orchestrator::EngineStatus;
 use crate::messages::port::AskError;
 use crate::messages::port::Port;
+use crate::messages::store::JournalRow;
+use crate::messages::store::RunHeader;
 use crate::messages::store::StoreStatus;
+use crate::messages::store::StoredRun;
 use crate::messages::supervision::ChildState;
 use crate::messages::supervision::Node;
 use crate::messages::supervision::NodeKind;
+use crate::toolkit::output::{Reason, Status};
 use crate::web::agents::Agents;
 use crate::web::audit::Audit;
 use crate::web::auth::Hosts;
@@ -26,6 +38,14 @@ use crate::web::routes::Edges;
 use crate::web::supervision::Supervision;
 use crate::web::tools::Tools;
 use crate::web::workflows::Workflows;
+use crate::workflow::advance::{Answer, Trigger};
+use crate::workflow::check::check;
+use crate::workflow::event::RunEvent;
+use crate::workflow::result::StepResult;
+use crate::workflow::run::Run;
+use crate::workflow::step::ToolFacts;
+use crate::workflow::world::AgentFacts;
+use crate::workflow::world::World;
 
 pub const TOKEN: &str = "the-admin-token";
 
@@ -62,6 +82,7 @@ pub fn edges() -> Edges {
     let status = StoreStatus { version: "PostgreSQL 18".to_owned(), migrations: Vec::new(), size_bytes: 1 };
     let engine = EngineStatus { open_runs: 0, running_steps: 0, recovered: true };
     let catalog = Arc::new(Catalog::default());
+    let world = Arc::new(world());
     Edges {
         tokens: Tokens::new(Sha256::digest(TOKEN.as_bytes()).into()),
         hosts: Hosts::of(([127, 0, 0, 1], 8787).into()),
@@ -72,6 +93,8 @@ pub fn edges() -> Edges {
             cancel: Port::answering(|_| Ok(false)),
             load: Port::answering(|_| Ok(Ok(None))),
             list: shut(),
+            world: Arc::clone(&world),
+            node: NodeId::new("n1").expect("a node id"),
         },
         agents: Agents {
             catalog: Arc::clone(&catalog),
@@ -82,7 +105,7 @@ pub fn edges() -> Edges {
         },
         supervision: Supervision { tree: Port::answering(|_| Ok(worker("root"))) },
         tools: Tools { specs: Arc::new(Vec::new()), catalog },
-        playbooks: Playbooks { documents: Arc::new(BTreeMap::new()) },
+        playbooks: Playbooks { world },
         audit: Audit {
             head: Port::answering(move |_| Ok(Ok(head.clone()))),
             file: Port::answering(|_| Ok(Ok(None))),
@@ -96,5 +119,76 @@ pub fn edges() -> Edges {
             head: Port::answering(move |_| Ok(Ok(again.clone()))),
             engine: Port::answering(move |_| Ok(engine.clone())),
         },
+    }
+}
+
+/// A document that the checks of these stand-ins find good.
+pub const GOOD: &str = r#"{"steps": [{"id": "only", "agent": "PACER", "tool": "cp.echo"}]}"#;
+
+/// One agent with one tool, and one playbook.
+fn world() -> World {
+    let echo = ToolId::new("cp.echo").expect("a tool id");
+    let pacer = AgentFacts { tools: vec![echo.clone()], timeout: Duration::from_secs(1) };
+    let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false };
+    World {
+        agents: BTreeMap::from([(AgentId::new("PACER").expect("an agent id"), pacer)]),
+        tools: BTreeMap::from([(echo, facts)]),
+        playbooks: BTreeMap::from([("good".to_owned(), good())]),
+        ..World::default()
+    }
+}
+
+pub fn good() -> Value {
+    serde_json::from_str(GOOD).expect("JSON")
+}
+
+fn started() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_700_000_000, 0).expect("in range")
+}
+
+/// A run that was just accepted.
+pub fn run() -> Run {
+    Run::accept(RunId(Uuid::nil()), check(&good(), &world()).expect("a plan"), "token:admin".to_owned(), started()).0
+}
+
+/// The journal of a run that was cancelled while its step ran; its last entry is number 9.
+pub fn stored() -> StoredRun {
+    let id = RunId(Uuid::nil());
+    let (mut run, accepted) =
+        Run::accept(id, check(&good(), &world()).expect("a plan"), "token:admin".to_owned(), started());
+    let mut events = accepted.events;
+    events.extend(run.advance(Trigger::Cancel { by: "token:admin".to_owned() }, started()).events);
+    let reason = Reason::new("cancelled", "step", "the step was cancelled");
+    let answer = Answer::Done(StepResult::without_data(Status::Aborted, reason, 1.0));
+    let only = StepId::new("only").expect("a step id");
+    events.extend(run.advance(Trigger::Answer { step: only, attempt: 1, answer }, started()).events);
+    let last = events.len() - 1;
+    let row = |(seq, event): (usize, RunEvent)| {
+        let row = JournalRow {
+            seq: u32::try_from(seq).expect("few"),
+            at: started(),
+            kind: event.kind().to_owned(),
+            step: event.step().cloned(),
+            agent: None,
+            tool: None,
+            status: None,
+            body: serde_json::to_value(&event).expect("JSON"),
+            entry: None,
+        };
+        (row, (seq == last).then_some(9))
+    };
+    StoredRun {
+        node: NodeId::new("n1").expect("a node id"),
+        header: RunHeader {
+            run: id,
+            name: "a".to_owned(),
+            mode: "dag".to_owned(),
+            priority: "normal".to_owned(),
+            labels: json!({}),
+            accepted: started(),
+        },
+        status: "cancelled".to_owned(),
+        outcome: None,
+        rows: events.into_iter().enumerate().map(row).collect(),
     }
 }

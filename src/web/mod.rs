@@ -4,16 +4,17 @@
 //! is refused at once by its own door.
 pub mod agents;
 #[cfg(test)]
-mod asked;
+pub(crate) mod asked;
 pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod error;
 #[cfg(test)]
-mod fakes;
+pub(crate) mod fakes;
 pub mod health;
 pub mod playbooks;
 pub mod routes;
+pub mod run_shape;
 pub mod server;
 pub mod supervision;
 pub mod tools;

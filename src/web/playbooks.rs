@@ -1,5 +1,4 @@
 //! `/playbooks`: the workflows that the service keeps by name.
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
@@ -8,20 +7,21 @@ use serde_json::Value;
 
 use crate::api;
 use crate::web::error::ApiError;
+use crate::workflow::world::World;
 
-/// What these routes need: every playbook's document, by name, checked at start.
+/// What these routes need.
 #[derive(Clone)]
 pub struct Playbooks {
-    pub documents: Arc<BTreeMap<String, Value>>,
+    pub world: Arc<World>,
 }
 
 pub async fn list(deps: Data<Playbooks>) -> HttpResponse {
-    let playbooks = deps.documents.iter().map(|(name, document)| shape(name, document)).collect();
+    let playbooks = deps.world.playbooks.iter().map(|(name, document)| shape(name, document)).collect();
     HttpResponse::Ok().json(api::playbook::Playbooks { playbooks, next: None })
 }
 
 pub async fn show(deps: Data<Playbooks>, name: Path<String>) -> Result<HttpResponse, ApiError> {
-    let document = deps.documents.get(name.as_str()).ok_or_else(|| {
+    let document = deps.world.playbooks.get(name.as_str()).ok_or_else(|| {
         ApiError::NotFound(format!("there is no playbook `{name}`; `GET /api/v1/playbooks` lists them"))
     })?;
     let mut playbook = shape(&name, document);
@@ -40,5 +40,20 @@ fn shape(name: &str, document: &Value) -> api::playbook::Playbook {
         inputs: document.get("inputs").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new())),
         steps: document.get("steps").and_then(Value::as_array).map_or(0, Vec::len),
         document: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::web::asked::{ask, request};
+    use crate::web::fakes::edges;
+
+    #[actix_web::test]
+    async fn a_playbook_is_listed_and_shown_with_its_document() {
+        let all = ask(edges(), request("GET /api/v1/playbooks")).await.json();
+        assert_eq!((&all["playbooks"][0]["name"], &all["playbooks"][0]["steps"]), (&"good".into(), &1.into()));
+        let one = ask(edges(), request("GET /api/v1/playbooks/good")).await.json();
+        assert_eq!(one["document"]["steps"][0]["agent"], "PACER");
+        assert_eq!(ask(edges(), request("GET /api/v1/playbooks/none")).await.status, 404);
     }
 }

@@ -1,10 +1,16 @@
 //! `/workflows`: submit, list, look at and cancel runs.
+use std::sync::Arc;
+use std::time::Duration;
+
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path, Query, ReqData};
+use actix_web::http::header::LOCATION;
+use actix_web::web::{Data, Path, Payload, Query, ReqData};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::api;
 use crate::api::run::RunStatus;
+use crate::ids::NodeId;
 use crate::ids::RunId;
 use crate::messages::orchestrator::CancelRun;
 use crate::messages::orchestrator::GetRun;
@@ -15,7 +21,14 @@ use crate::messages::store::ListRuns;
 use crate::messages::store::LoadRun;
 use crate::messages::store::RunSummary;
 use crate::web::auth::Caller;
+use crate::web::body::json_body;
 use crate::web::error::ApiError;
+use crate::web::run_shape::{checked, replayed, shape};
+use crate::workflow::check::check;
+use crate::workflow::duration;
+use crate::workflow::fault::Fault;
+use crate::workflow::schema;
+use crate::workflow::world::World;
 
 /// What these routes need.
 #[derive(Clone)]
@@ -26,9 +39,42 @@ pub struct Workflows {
     pub cancel: Port<CancelRun>,
     pub load: Port<LoadRun>,
     pub list: Port<ListRuns>,
+    /// What documents are checked against.
+    pub world: Arc<World>,
+    pub node: NodeId,
 }
 
 const PAGE: u32 = 50;
+/// The longest wait that is granted; a caller asks again.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct How {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+pub async fn submit(
+    deps: Data<Workflows>,
+    how: Query<How>,
+    caller: ReqData<Caller>,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    let document: Value = json_body(payload).await?;
+    let plan = check(&document, &deps.world).map_err(faults)?;
+    if how.dry_run {
+        return Ok(HttpResponse::Ok().json(checked(&plan)));
+    }
+    let id = deps.start.ask(StartRun { plan, by: caller.to_string() }).await??;
+    let answer = api::accepted::Accepted { workflow_id: id, status: RunStatus::Pending };
+    Ok(HttpResponse::Accepted().insert_header((LOCATION, format!("/api/v1/workflows/{id}"))).json(answer))
+}
+
+pub async fn schema() -> Result<HttpResponse, ApiError> {
+    let schema = schema::schema().map_err(|cause| ApiError::Unreadable(format!("the workflow schema: {cause}")))?;
+    Ok(HttpResponse::Ok().content_type("application/schema+json").json(schema))
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +98,44 @@ pub async fn list(deps: Data<Workflows>, filter: Query<Filter>) -> Result<HttpRe
     Ok(HttpResponse::Ok().json(api::run::Runs { workflows, next: page.next.map(|run| run.to_string()) }))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Patience {
+    wait: Option<String>,
+}
+
+pub async fn show(
+    deps: Data<Workflows>,
+    id: Path<String>,
+    patience: Query<Patience>,
+) -> Result<HttpResponse, ApiError> {
+    let run = run_id(&id)?;
+    if let Some(wait) = &patience.wait {
+        let wait = duration::parse(wait).map_err(|cause| ApiError::BadRequest(format!("`wait`: {cause}")))?;
+        until_ended(&deps, run, wait.min(LONGEST_WAIT)).await?;
+    }
+    Ok(HttpResponse::Ok().json(current(&deps, run).await?))
+}
+
+/// Waits for the end of a run that has not ended, but not for ever.
+async fn until_ended(deps: &Workflows, run: RunId, wait: Duration) -> Result<(), ApiError> {
+    let Some(mut changes) = deps.watch.ask(WatchRun(run)).await? else { return Ok(()) };
+    // The channel closes with the run.
+    let ended = async { while changes.changed().await.is_ok() {} };
+    tokio::time::timeout(wait, ended).await.unwrap_or_default();
+    Ok(())
+}
+
+/// From the engine, which has every open run; else from the journal, which has all of them.
+async fn current(deps: &Workflows, run: RunId) -> Result<api::run::Run, ApiError> {
+    match deps.get.ask(GetRun(run)).await {
+        Ok(Some(open)) => return Ok(shape(&open, deps.node.clone())),
+        Ok(None) => {}
+        Err(cause) => tracing::debug!(run.id = %run, "the engine cannot tell of run {run}, asking the store: {cause}"),
+    }
+    replayed(deps.load.ask(LoadRun(run)).await??.ok_or_else(|| no_run(run))?)
+}
+
 pub async fn cancel(
     deps: Data<Workflows>,
     id: Path<String>,
@@ -63,6 +147,11 @@ pub async fn cancel(
         return Err(no_run(run));
     }
     Ok(HttpResponse::Accepted().json(api::accepted::Cancelled { workflow_id: run, cancelling }))
+}
+
+fn faults(faults: Vec<Fault>) -> ApiError {
+    let shown = |fault: Fault| api::problem::Fault { pointer: fault.pointer, detail: fault.detail };
+    ApiError::Faults(faults.into_iter().map(shown).collect())
 }
 
 fn run_id(text: &str) -> Result<RunId, ApiError> {
@@ -92,12 +181,134 @@ fn summary(run: RunSummary) -> Result<api::run::RunSummary, ApiError> {
     })
 }
 
-pub async fn submit() -> Result<HttpResponse, ApiError> {
-    Err(ApiError::Panicked)
-}
-pub async fn show() -> Result<HttpResponse, ApiError> {
-    Err(ApiError::Panicked)
-}
-pub async fn schema() -> Result<HttpResponse, ApiError> {
-    Err(ApiError::Panicked)
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serde_json::json;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::messages::orchestrator::StartError;
+    use crate::web::asked::{Answer, ask, request};
+    use crate::web::fakes::{GOOD, edges, run, stored};
+    use crate::web::routes::Edges;
+
+    const ID: &str = "01900000-0000-7000-8000-000000000001";
+
+    /// A service that starts every run as `ID`.
+    fn accepting() -> Edges {
+        let mut edges = edges();
+        edges.workflows.start = Port::answering(|start: StartRun| {
+            assert_eq!(start.by, "token:admin");
+            Ok(Ok(ID.parse().expect("a run id")))
+        });
+        edges
+    }
+
+    async fn post(edges: Edges, body: impl Into<actix_web::web::Bytes>) -> Answer {
+        ask(edges, request("POST /api/v1/workflows").set_payload(body)).await
+    }
+
+    #[actix_web::test]
+    async fn a_durable_run_is_answered_with_where_to_look() {
+        let answer = post(accepting(), GOOD).await;
+        assert_eq!((answer.status, answer.header("location")), (202, format!("/api/v1/workflows/{ID}").as_str()));
+        assert_eq!(answer.json(), json!({ "workflow_id": ID, "status": "pending" }));
+    }
+
+    #[actix_web::test]
+    async fn a_dry_run_starts_nothing() {
+        let asked = request("POST /api/v1/workflows?dry_run=true").set_payload(GOOD);
+        let mut edges = accepting();
+        edges.workflows.start = Port::answering(|_| panic!("a dry run was started"));
+        let answer = ask(edges, asked).await;
+        assert_eq!((answer.status, answer.json()["steps"][0]["id"].as_str()), (200, Some("only")));
+    }
+
+    #[actix_web::test]
+    async fn bad_bodies_are_refused_with_what_is_wrong() {
+        let steps = json!([{ "id": "a", "agent": "NOBODY" }, { "id": "b", "agent": "PACER", "tool": "no.such" }]);
+        let faulty = post(edges(), json!({ "steps": steps, "modes": "dag" }).to_string()).await;
+        assert_eq!(faulty.status, 422);
+        let errors = faulty.json()["errors"].clone();
+        let pointers: Vec<&str> =
+            errors.as_array().expect("a list").iter().filter_map(|e| e["pointer"].as_str()).collect();
+        assert_eq!(pointers.len(), 3, "{errors}");
+        for pointer in ["/steps/0/agent", "/steps/1/tool", "/modes"] {
+            assert!(pointers.contains(&pointer), "no {pointer} in {errors}");
+        }
+        let torn = post(edges(), "{\n  \"name\": }").await;
+        assert_eq!(torn.status, 400);
+        assert!(torn.json()["detail"].as_str().is_some_and(|text| text.contains("line 2, column 11")), "{}", torn.text);
+        let large = post(edges(), vec![b' '; crate::web::body::LIMIT + 1]).await;
+        assert_eq!((large.status, large.header("content-type")), (413, "application/problem+json"));
+    }
+
+    #[actix_web::test]
+    async fn what_is_not_durable_is_not_accepted() {
+        let mut edges = accepting();
+        edges.workflows.start =
+            Port::answering(|_| Ok(Err(StartError::NotDurable { detail: "the database is down".to_owned() })));
+        let answer = post(edges, GOOD).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
+    }
+
+    #[actix_web::test]
+    async fn an_open_run_comes_from_the_engine_and_an_ended_one_from_its_journal() {
+        let asked = || request(&format!("GET /api/v1/workflows/{ID}"));
+        let mut open = edges();
+        open.workflows.get = Port::answering(|_| Ok(Some(run())));
+        let open = ask(open, asked()).await;
+        assert_eq!((open.status, open.json()["status"].as_str()), (200, Some("running")));
+        let mut ended = edges();
+        ended.workflows.get = crate::web::fakes::shut();
+        ended.workflows.load = Port::answering(|_| Ok(Ok(Some(stored()))));
+        let ended = ask(ended, asked()).await.json();
+        assert_eq!((&ended["status"], &ended["audit_index"]), (&json!("cancelled"), &json!(9)));
+        assert_eq!((&ended["node"], &ended["steps"][0]["status"]), (&json!("n1"), &json!("cancelled")));
+        let missing = ask(edges(), asked()).await;
+        assert_eq!(missing.status, 404);
+        assert_eq!(ask(edges(), request("GET /api/v1/workflows/first")).await.status, 400);
+    }
+
+    #[actix_web::test]
+    async fn a_wait_lasts_until_the_run_has_ended() {
+        let (changes, receiver) = watch::channel(0);
+        let looks = Arc::new(AtomicUsize::new(0));
+        let mut edges = edges();
+        edges.workflows.watch = Port::answering(move |_| Ok(Some(receiver.clone())));
+        let counted = Arc::clone(&looks);
+        edges.workflows.load = Port::answering(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Ok(Ok(Some(stored())))
+        });
+        let seen = Arc::clone(&looks);
+        let ender = actix_web::rt::spawn(async move {
+            changes.send(1).expect("someone waits");
+            tokio::task::yield_now().await;
+            assert_eq!(seen.load(Ordering::SeqCst), 0, "a change is not the end");
+            drop(changes);
+        });
+        let answer = ask(edges, request(&format!("GET /api/v1/workflows/{ID}?wait=30s"))).await;
+        ender.await.expect("it ran");
+        assert_eq!((answer.status, looks.load(Ordering::SeqCst)), (200, 1));
+        let unreadable = ask(accepting(), request(&format!("GET /api/v1/workflows/{ID}?wait=soon"))).await;
+        assert_eq!(unreadable.status, 400);
+    }
+
+    #[actix_web::test]
+    async fn the_list_passes_its_filter_on() {
+        let mut edges = edges();
+        edges.workflows.list = Port::answering(|asked: ListRuns| {
+            assert_eq!((asked.status.as_deref(), asked.limit), (Some("failed"), 7));
+            assert_eq!(asked.before.map(|run| run.to_string()).as_deref(), Some(ID));
+            Ok(Ok(crate::messages::store::RunPage { runs: Vec::new(), next: asked.before }))
+        });
+        let line = format!("GET /api/v1/workflows?status=failed&limit=7&cursor={ID}");
+        assert_eq!(ask(edges, request(&line)).await.json(), json!({ "workflows": [], "next": ID }));
+        for bad in ["limit=0", "limit=501", "status=odd", "cursor=x"] {
+            assert_eq!(ask(accepting(), request(&format!("GET /api/v1/workflows?{bad}"))).await.status, 400, "{bad}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! All integration tests in one binary, one file per feature.
 #![expect(clippy::expect_used, reason = "a test says what it expected and fails")]
+// `cfg(test)` tells the lints that the plumbing of tests may unwrap, too.
+#[cfg(test)]
 mod config;
 mod crash;
 mod faults;

@@ -40,7 +40,7 @@ pub fn list(runs: &Runs, style: Style) -> String {
 pub fn show(run: &Run, style: Style) -> String {
     let mut out = style.paint(run_tone(run.status), &format!("{}  {}", clean(&run.name), run.status));
     out.push('\n');
-    let mut known = vec![
+    out.push_str(&facts(&[
         ("run", run.workflow_id.to_string()),
         ("mode", run.mode.clone()),
         ("accepted", moment(run.accepted)),
@@ -49,9 +49,7 @@ pub fn show(run: &Run, style: Style) -> String {
         ("coverage", percent(run.coverage)),
         ("audit", or_dash(run.audit_index.map(|index| format!("entry {index}")))),
         ("node", run.node.to_string()),
-    ];
-    known.extend(run.reason.clone().map(|reason| ("reason", reason)));
-    out.push_str(&facts(&known));
+    ]));
     out.push('\n');
     out.push_str(&steps(&run.steps, style));
     if !run.findings.is_empty() {

@@ -28,9 +28,6 @@ pub fn verdict(run: &Run, proof: Result<&Proof, &str>, places: &Places, style: S
     let took = or_dash(run.execution_time_ms.map(|ms| duration(ms as f64)));
     let headline = format!("{}: {} in {took}, success {}", clean(&run.name), run.status, percent(run.success_rate));
     line(&mut out, format_args!("{}", style.paint(run_tone(run.status), &headline)));
-    if let Some(reason) = &run.reason {
-        line(&mut out, format_args!("{}", clean(reason)));
-    }
 
     section(&mut out, style, &format!("Findings: {}", by_severity(run)));
     if !run.findings.is_empty() {

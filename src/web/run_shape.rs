@@ -1,0 +1,126 @@
+//! From the engine's run to the shape that the API shows.
+use crate::api;
+use crate::api::run::RunStatus as ShownRun;
+use crate::api::run::StepStatus as ShownStep;
+use crate::ids::NodeId;
+use crate::messages::store::StoredRun;
+use crate::web::error::ApiError;
+use crate::workflow::event::RunEvent;
+use crate::workflow::event::RunStatus;
+use crate::workflow::event::StepStatus;
+use crate::workflow::plan::Plan;
+use crate::workflow::run::Attempt;
+use crate::workflow::run::Note;
+use crate::workflow::run::Run;
+use crate::workflow::run::StepRun;
+use crate::workflow::step::Step;
+
+/// The run that a stored journal leads to.
+pub fn replayed(stored: StoredRun) -> Result<api::run::Run, ApiError> {
+    let id = stored.header.run;
+    let unreadable = |cause: &dyn std::fmt::Display| ApiError::Unreadable(format!("the journal of run {id}: {cause}"));
+    let mut events = Vec::with_capacity(stored.rows.len());
+    let mut indexes = Vec::new();
+    for (row, index) in stored.rows {
+        let event: RunEvent = serde_json::from_value(row.body).map_err(|cause| unreadable(&cause))?;
+        indexes.extend(index.map(|index| (event.step().cloned(), index)));
+        events.push((row.at, event));
+    }
+    let mut run = Run::replay(id, events).map_err(|cause| unreadable(&cause))?;
+    for (step, index) in indexes {
+        run.note_audit(step.as_ref(), index);
+    }
+    Ok(shape(&run, stored.node))
+}
+
+pub fn shape(run: &Run, node: NodeId) -> api::run::Run {
+    let labels = run.plan().labels().iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
+    api::run::Run {
+        workflow_id: run.id(),
+        name: run.plan().name().to_owned(),
+        mode: run.plan().mode().as_str().to_owned(),
+        status: run_status(run.status()),
+        success_rate: run.success_rate(),
+        execution_time_ms: run.execution_time_ms(),
+        coverage: run.coverage(),
+        results: run.results().map(|(step, data)| (step.clone(), data.clone())).collect(),
+        steps: run.steps().map(|(step, state)| step_shape(step, state)).collect(),
+        audit_index: run.audit_index(),
+        node,
+        accepted: run.accepted(),
+        finished: run.finished(),
+        labels: serde_json::Value::Object(labels),
+        findings: run.findings().map(|(_, finding)| finding.clone()).collect(),
+        by: run.by().to_owned(),
+    }
+}
+
+fn step_shape(step: &Step, state: &StepRun) -> api::run::Step {
+    let reason = state.note().map(|note| match note {
+        Note::Skipped { detail, .. } => detail.clone(),
+        Note::Ended(reason) => reason.detail.clone(),
+    });
+    api::run::Step {
+        id: step.id.clone(),
+        agent: Some(step.agent.clone()),
+        tool: Some(step.tool.clone()),
+        status: step_status(state.status()),
+        attempts: state.attempts().iter().map(attempt_shape).collect(),
+        output: state.output().cloned(),
+        chosen_by: None,
+        audit_index: state.audit_index(),
+        reason,
+    }
+}
+
+fn attempt_shape(attempt: &Attempt) -> api::run::Attempt {
+    api::run::Attempt {
+        n: attempt.n,
+        status: attempt.status().to_owned(),
+        started: attempt.started,
+        duration_ms: attempt.duration_ms(),
+        error: attempt.error().map(str::to_owned),
+    }
+}
+
+/// What a dry run is answered with.
+pub fn checked(plan: &Plan) -> api::accepted::Checked {
+    let step = |step: &Step| api::accepted::CheckedStep {
+        id: step.id.to_string(),
+        agent: Some(step.agent.to_string()),
+        tool: Some(step.tool.to_string()),
+        needs: step.needs.iter().map(ToString::to_string).collect(),
+        timeout_ms: u64::try_from(step.timeout.as_millis()).ok(),
+    };
+    api::accepted::Checked {
+        valid: true,
+        name: plan.name().to_owned(),
+        mode: plan.mode().as_str().to_owned(),
+        steps: plan.steps().iter().map(step).collect(),
+    }
+}
+
+fn run_status(status: RunStatus) -> ShownRun {
+    match status {
+        RunStatus::Running => ShownRun::Running,
+        RunStatus::Succeeded => ShownRun::Succeeded,
+        RunStatus::Failed => ShownRun::Failed,
+        RunStatus::Cancelled => ShownRun::Cancelled,
+        RunStatus::TimedOut => ShownRun::TimedOut,
+    }
+}
+
+fn step_status(status: StepStatus) -> ShownStep {
+    match status {
+        StepStatus::Pending => ShownStep::Pending,
+        StepStatus::Running => ShownStep::Running,
+        StepStatus::Succeeded => ShownStep::Succeeded,
+        StepStatus::Degraded => ShownStep::Degraded,
+        StepStatus::Unavailable => ShownStep::Unavailable,
+        StepStatus::Failed => ShownStep::Failed,
+        StepStatus::Denied => ShownStep::Denied,
+        StepStatus::Skipped => ShownStep::Skipped,
+        StepStatus::Cancelled => ShownStep::Cancelled,
+        StepStatus::TimedOut => ShownStep::TimedOut,
+    }
+}
