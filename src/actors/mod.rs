@@ -13,6 +13,7 @@ pub mod open_run;
 pub mod orchestrator;
 pub mod panics;
 pub mod root;
+pub mod server;
 pub mod signer;
 pub mod slot;
 pub mod supervisor;

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::audit::entry::Entry;
+use crate::clock;
 use crate::ids::NodeId;
 use crate::messages::auditor::Record;
 use crate::messages::port::Port;
@@ -45,6 +46,21 @@ impl Recorder {
         }
     }
 
+    /// An entry about the service itself.
+    pub fn note(&self, epoch: i64, op: &str, outcome: &str) -> Entry {
+        Entry {
+            at: clock::wall(),
+            node: self.node.clone(),
+            epoch,
+            actor: "service".to_owned(),
+            op: op.to_owned(),
+            subject: format!("node/{}", self.node),
+            outcome: outcome.to_owned(),
+            payload: None,
+            detail: Some(format!("version {}", env!("CARGO_PKG_VERSION"))),
+        }
+    }
+
     /// Tries until the auditor has made the entry durable.
     pub async fn record(&self, entry: Entry) {
         loop {
@@ -72,7 +88,9 @@ fn entry(node: &NodeId, epoch: i64, event: &SupervisionEvent) -> Option<Entry> {
         Transition::BreakerHalfOpen => ("breaker.half_open", "half_open", "one request is let through".to_owned()),
         Transition::BreakerClosed => ("breaker.closed", "closed", "the probe succeeded".to_owned()),
         Transition::GaveUp { reason } => ("supervisor.gave_up", "failed", reason.clone()),
-        Transition::Abandoned => ("child.abandoned", "failed", "it did not stop in time and was left behind".to_owned()),
+        Transition::Abandoned => {
+            ("child.abandoned", "failed", "it did not stop in time and was left behind".to_owned())
+        }
     };
     let above = event.path.rsplit_once('/').map_or("root", |(above, _)| above);
     Some(Entry {

@@ -33,7 +33,9 @@ pub enum PartsError {
     Listen { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     NoServer(#[from] NoServer),
-    #[error("no TPM device was found and `swtpm` is not installed: run `apt-get install swtpm swtpm-tools`, or name a TPM with DSMIL_TPM")]
+    #[error(
+        "no TPM device was found and `swtpm` is not installed: run `apt-get install swtpm swtpm-tools`, or name a TPM with DSMIL_TPM"
+    )]
     NoSwtpm,
     #[error(transparent)]
     NoDevice(#[from] NoDevice),

@@ -55,7 +55,8 @@ pub fn node_key(data_dir: &Path) -> Result<[u8; 32], SecretError> {
 
 fn random() -> Result<[u8; 32], SecretError> {
     let mut bytes = [0; 32];
-    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes).map_err(|error| SecretError::NoRandom(error.to_string()))?;
+    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes)
+        .map_err(|error| SecretError::NoRandom(error.to_string()))?;
     Ok(bytes)
 }
 

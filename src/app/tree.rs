@@ -62,7 +62,7 @@ fn options(home: &Arc<Home>) -> ChildOptions {
 }
 
 fn supervisor(name: &str, strategy: Strategy, most: usize, children: Vec<ChildSpec>) -> SupervisorSpec {
-    SupervisorSpec { name: name.to_owned(), strategy, intensity: Intensity { most, within: MINUTE }, children }
+    SupervisorSpec { name: name.to_owned(), strategy, intensity: Intensity { max: most, within: MINUTE }, children }
 }
 
 fn outside() -> Option<BreakerOptions> {
@@ -105,7 +105,8 @@ pub fn data(parts: &Parts, database: &Database, readers: &Readers) -> Result<Dat
     children.push(spec);
     let (node, readers) = (parts.node.clone(), readers.clone());
     let rules = ChildOptions { cap: 1024, breaker: outside(), ..options(&home) };
-    let (spec, reader) = ChildSpec::worker("store-reader", rules, move || StoreReader::new(readers.clone(), node.clone()));
+    let (spec, reader) =
+        ChildSpec::worker("store-reader", rules, move || StoreReader::new(readers.clone(), node.clone()));
     children.push(spec);
     Ok(Data { spec: supervisor("data", Strategy::RestForOne, 10, children), reader, writer, committed })
 }
@@ -166,7 +167,11 @@ pub fn agents(
     Ok((supervisor("agents", Strategy::OneForOne, 10, groups), members))
 }
 
-pub fn engine(parts: &Parts, data: &Data, agents: &BTreeMap<AgentId, Ref<Agent>>) -> Result<(SupervisorSpec, Ref<Orchestrator>), HomeError> {
+pub fn engine(
+    parts: &Parts,
+    data: &Data,
+    agents: &BTreeMap<AgentId, Ref<Agent>>,
+) -> Result<(SupervisorSpec, Ref<Orchestrator>), HomeError> {
     let home = Home::start("engine")?;
     let doors = Doors {
         agents: Arc::new(agents.iter().map(|(id, agent)| (id.clone(), agent.port())).collect()),
@@ -176,7 +181,8 @@ pub fn engine(parts: &Parts, data: &Data, agents: &BTreeMap<AgentId, Ref<Agent>>
     };
     let (node, most) = (parts.node.clone(), parts.max_open_runs);
     let rules = ChildOptions { cap: 4096, breaker: outside(), ..options(&home) };
-    let (spec, orchestrator) = ChildSpec::worker("orchestrator", rules, move || Orchestrator::new(node.clone(), most, doors.clone()));
+    let (spec, orchestrator) =
+        ChildSpec::worker("orchestrator", rules, move || Orchestrator::new(node.clone(), most, doors.clone()));
     Ok((supervisor("engine", Strategy::OneForOne, 10, vec![spec]), orchestrator))
 }
 

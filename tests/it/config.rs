@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dsmil::config::source::{FileChoice, Flag, Origin, Place, Sources};
-use dsmil::config::tpm::TpmChoice;
+use dsmil::toolkit::tpm_choice::TpmChoice;
 use dsmil::config::{Config, Loaded, keys};
 
 fn sources() -> Sources {

@@ -3,18 +3,27 @@
 // `cfg(test)` tells the lints that the plumbing of tests may unwrap, too.
 #[cfg(test)]
 mod config;
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
 mod journey;
+#[cfg(test)]
 mod privileges;
+#[cfg(test)]
 mod roster;
-#![expect(clippy::expect_used, reason = "a test that cannot go on ends there and says why")]
-
+#[cfg(test)]
 mod store;
+#[cfg(test)]
 mod store_cluster;
+#[cfg(test)]
 mod store_faults;
 #[cfg(test)]
-mod support;
 mod supervision;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
 mod tidy;
+#[cfg(test)]
 mod tpm;
