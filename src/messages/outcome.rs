@@ -59,6 +59,7 @@ impl Outcome for () {}
 impl Outcome for bool {}
 impl Outcome for u32 {}
 impl Outcome for u64 {}
+impl Outcome for i64 {}
 impl Outcome for String {}
 impl Outcome for RunId {}
 impl Outcome for EngineStatus {}
@@ -108,7 +109,7 @@ impl ErrorClass for StoreError {
         match self {
             StoreError::Unreachable { .. } | StoreError::Unknown { .. } => Class::Failed,
             // the database answers: withdrawing the store would take the reads away and mend nothing
-            StoreError::Refused { .. } | StoreError::Fenced { .. } => Class::Ignored,
+            StoreError::Refused { .. } | StoreError::Fenced { .. } | StoreError::Damaged { .. } => Class::Ignored,
         }
     }
 }
