@@ -16,6 +16,7 @@ mod roster;
 #[cfg(test)]
 mod store;
 #[cfg(test)]
+mod store_actors;
 mod store_cluster;
 #[cfg(test)]
 mod store_faults;
