@@ -161,7 +161,6 @@ impl Run {
                 self.running += 1;
                 let step = &mut self.steps[place];
                 step.phase = Phase::Running;
-                // A late wake-up does not eat into the step's time: it counts from when the step was due.
                 step.deadline.get_or_insert(at + timeout);
                 step.attempts.push(Attempt {
                     n: *attempt,

@@ -7,7 +7,6 @@ use crate::toolkit::output::Output;
 use crate::toolkit::output::Reason;
 use crate::toolkit::output::Status;
 use crate::workflow::advance::Answer;
-use crate::workflow::advance::Effect;
 use crate::workflow::advance::Trigger;
 use crate::workflow::event::RunStatus;
 use crate::workflow::result::StepResult;
@@ -38,14 +37,6 @@ fn why(bench: &Bench, step: &str) -> String {
         Some(Note::Ended(reason)) => format!("{}: {}", reason.code, reason.detail),
         None => String::new(),
     }
-}
-
-fn timeouts(bench: &Bench) -> Vec<Duration> {
-    let timeout = |effect: &Effect| match effect {
-        Effect::Dispatch { timeout, .. } => Some(*timeout),
-        _ => None,
-    };
-    bench.pending.iter().filter_map(timeout).collect()
 }
 
 #[test]
@@ -171,7 +162,7 @@ fn a_failed_attempt_is_made_again_after_a_growing_wait() {
     bench.answer("a", done(Status::TimedOut, Value::Null));
     assert_eq!(bench.wake, Some(at(4)));
     bench.sleep();
-    assert_eq!((bench.at_work(), timeouts(&bench)), (vec!["a#3".to_owned()], vec![Duration::from_secs(20)]));
+    assert_eq!((bench.at_work(), bench.timeouts()), (vec!["a#3".to_owned()], vec![Duration::from_secs(20)]));
     bench.answer("a", done(Status::Failed, Value::Null));
     assert_eq!((bench.statuses().as_str(), bench.ended), ("a:failed", true));
     let attempts: Vec<_> = bench.run.step(&step_id("a")).expect("a step").attempts().iter().collect();
@@ -216,7 +207,7 @@ fn a_refusal_uses_up_no_attempt_and_waits_within_the_steps_time() {
     bench.answer("a", refused(60));
     assert_eq!((bench.wake, bench.statuses().as_str()), (Some(at(60)), "a:pending"));
     bench.sleep();
-    assert_eq!((bench.at_work(), timeouts(&bench)), (vec!["a#1".to_owned()], vec![Duration::from_secs(40)]));
+    assert_eq!((bench.at_work(), bench.timeouts()), (vec!["a#1".to_owned()], vec![Duration::from_secs(40)]));
     bench.answer("a", refused(50));
     assert_eq!(bench.statuses(), "a:timed_out");
     assert_eq!(why(&bench, "a"), "agent_unavailable: TESTBED did not take the step within its time: open");

@@ -41,6 +41,7 @@ fn a_repeatable_step_under_way_is_begun_again_with_all_of_its_time() {
     bench.now = at(500);
     bench.crash(bench.journal.len());
     assert_eq!((bench.at_work(), bench.statuses().as_str()), (vec!["b#2".to_owned()], "a:succeeded b:running"));
+    assert_eq!(bench.timeouts(), [Duration::from_secs(20)]);
     bench.answer("b", ok(json!(2)));
     assert_eq!(bench.run.status(), RunStatus::Succeeded);
     let attempts: Vec<_> =
@@ -63,6 +64,7 @@ fn a_step_that_was_refused_was_certainly_not_done_and_waits_on() {
     bench.now = at(70);
     bench.crash(bench.journal.len());
     assert_eq!(bench.at_work(), ["a#1"], "due at 60 and begun late, with the time it had then");
+    assert_eq!(bench.timeouts(), [Duration::from_secs(40)]);
     bench.crash(bench.journal.len());
     assert_eq!(code(&bench, "a"), "outcome_unknown", "offered a second time, it may have been done");
 }

@@ -166,6 +166,15 @@ impl Bench {
         names
     }
 
+    /// The time that each attempt at work was given.
+    pub fn timeouts(&self) -> Vec<Duration> {
+        let timeout = |effect: &Effect| match effect {
+            Effect::Dispatch { timeout, .. } => Some(*timeout),
+            _ => None,
+        };
+        self.pending.iter().filter_map(timeout).collect()
+    }
+
     /// Answers the attempt of `step` that is at work.
     pub fn answer(&mut self, step: &str, answer: Answer) {
         let place = self.pending.iter().position(|effect| match effect {
