@@ -1,2 +1,3 @@
 //! What several features' tests need.
+pub mod audit;
 pub mod tpm;
