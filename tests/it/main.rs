@@ -23,6 +23,8 @@ mod store_faults;
 #[cfg(test)]
 mod supervision;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;

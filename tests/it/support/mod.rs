@@ -2,4 +2,6 @@
 pub mod database;
 pub mod records;
 pub mod service;
+//! What several features' tests need.
+pub mod audit;
 pub mod tpm;
