@@ -1,1 +1,180 @@
-//! Builds every part of the service, starts it and stops it.
+//! Builds every part of the service, starts it and stops it; the only file that knows them all.
+//!
+//! ```text
+//! privileges given up -> data directory locked -> address bound -> parts loaded     each refusal ends the start
+//!   -> tree started -> database, TPM and engine ready -> run/service.json           within a deadline
+//!   -> SIGTERM, SIGINT, or the root gave up -> stopped in reverse order -> broker ended
+//! ```
+pub mod edges;
+pub mod faculties;
+pub mod news;
+pub mod parts;
+pub mod ready;
+pub mod secrets;
+pub mod shipped;
+pub mod tree;
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use crate::actors::home::HomeError;
+use crate::actors::root::{RootHandle, start_root};
+use crate::app::news::Recorder;
+use crate::app::parts::{Parts, PartsError, bind};
+use crate::app::ready::{AnnounceError, Announcement, NotReady};
+use crate::artifacts::ArtifactDir;
+use crate::broker::privileges::{self, PrivilegeError, Privileges};
+use crate::clock;
+use crate::config::Config;
+use crate::config::data_dir::{DataDir, DataDirError};
+use crate::messages::supervision::SupervisionEvent;
+use crate::store::database::{BadUrl, Database};
+use crate::toolkit::bench::Workbench;
+use crate::workflow::record::StoreError;
+
+/// For all children together, once a stop is asked for.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+/// Connections that readers share.
+const READERS: usize = 8;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    Parts(#[from] PartsError),
+    #[error("DATABASE_URL cannot be used")]
+    Url(#[from] BadUrl),
+    #[error("the connections to the database cannot be prepared")]
+    Readers(#[source] StoreError),
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    #[error("the signals of the process cannot be listened for")]
+    Signals(#[source] io::Error),
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
+    #[error(transparent)]
+    Announce(#[from] AnnounceError),
+    #[error("the service gave up: {reason}")]
+    GaveUp { reason: String },
+}
+
+/// Serves until it is told to stop. To be called on the main thread before there is any other.
+pub fn serve(config: &Config) -> Result<(), ServeError> {
+    let privileges = privileges::enter(config)?;
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let listener = bind(config.web.listen)?;
+    let parts = Parts::load(config)?;
+    for facility in &privileges.lost {
+        info!("not available to `{}`: {facility}", privileges.user);
+    }
+    crate::actors::panics::log_panics();
+    let no_broker = privileges.why_unprivileged();
+    let served = actix_rt::System::new().block_on(run(config, parts, listener, no_broker));
+    end_broker(privileges);
+    drop(data_dir);
+    served
+}
+
+fn end_broker(privileges: Privileges) {
+    if let Some(Err(fault)) = privileges.broker.map(|broker| broker.end()) {
+        warn!("the broker did not end in good order: {fault}");
+    }
+}
+
+async fn run(config: &Config, parts: Parts, listener: TcpListener, no_broker: String) -> Result<(), ServeError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+    let Running { root, recorder, readiness, announcement } = build(config, parts, listener, no_broker)?;
+    let gave_up = root.gave_up();
+    tokio::pin!(gave_up);
+
+    let ready = tokio::select! {
+        ready = readiness.wait() => ready.map_err(ServeError::from).and_then(|epoch| Ok((epoch, announcement.publish(epoch)?))),
+        reason = &mut gave_up => Err(ServeError::GaveUp { reason }),
+        _ = interrupt.recv() => Err(NotReady::Interrupted.into()),
+        _ = terminate.recv() => Err(NotReady::Interrupted.into()),
+    };
+    let ended = match ready {
+        Err(fault) => Err(fault),
+        Ok((epoch, published)) => {
+            info!(url = %published.url, epoch, "ready at {}", published.url);
+            recorder.record(recorder.note(epoch, "service.started", "ok")).await;
+            let ended = tokio::select! {
+                reason = &mut gave_up => Err(ServeError::GaveUp { reason }),
+                _ = interrupt.recv() => Ok(()),
+                _ = terminate.recv() => Ok(()),
+            };
+            let outcome = if ended.is_ok() { "ok" } else { "failed" };
+            let last_word = recorder.record(recorder.note(epoch, "service.stopped", outcome));
+            if tokio::time::timeout(Duration::from_secs(2), last_word).await.is_err() {
+                warn!("the end of the service could not be recorded");
+            }
+            published.withdraw();
+            ended
+        }
+    };
+    let farewell = root.shutdown(STOP_WITHIN).await;
+    for path in farewell.left_behind {
+        error!("{path} did not stop in time and is left behind");
+    }
+    ended
+}
+
+/// What `run` needs of the service once it is built.
+struct Running {
+    root: RootHandle,
+    recorder: Recorder,
+    readiness: ready::Readiness,
+    announcement: Announcement,
+}
+
+fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String) -> Result<Running, ServeError> {
+    let database = match (&config.postgres.url, &parts.cluster) {
+        (Some(url), _) => Database::from_url(url.reveal())?,
+        (None, Some(cluster)) => cluster.database(&parts.database_name),
+        (None, None) => return Err(BadUrl.into()),
+    };
+    let readers = database.readers(READERS).map_err(ServeError::Readers)?;
+    let data = tree::data(&parts, &database, &readers)?;
+    let (trust, signer, auditor) = tree::trust(&parts, &data)?;
+    let bench = Arc::new(Workbench {
+        node: parts.node.clone(),
+        roots: Arc::new(config.roots.clone()),
+        time: Arc::new(faculties::SystemTime),
+        sign: Arc::new(faculties::TpmSign { quote: signer.port(), sign: signer.port() }),
+        history: Arc::new(faculties::StoreHistory { last: data.reader.port(), load: data.reader.port() }),
+        artifacts: Arc::new(ArtifactDir::new(parts.data_dir.join("artifacts"))),
+        hash: Arc::new(faculties::ThreadHash),
+        hash_key: parts.node_key,
+        no_broker: Some(no_broker),
+    });
+    let (agents, members) = tree::agents(&parts.catalog, &parts.toolbox, &bench)?;
+    let (engine, orchestrator) = tree::engine(&parts, &data, &members)?;
+
+    let address = listener.local_addr().map_err(|source| PartsError::Listen { address: config.web.listen, source })?;
+    let doors = edges::Doors::new(&data, &signer, &auditor, &orchestrator, &members);
+    let (edge, tree_door) = edges::edges(config, &parts, doors, listener)?;
+    let recorder = Recorder { node: parts.node.clone(), begin: data.writer.port(), record: auditor.port() };
+    let readiness = ready::Readiness::new(data.writer.port(), auditor.port(), orchestrator.port());
+    let announcement = Announcement::new(&parts.data_dir, address);
+
+    let (tell, news) = mpsc::unbounded_channel::<SupervisionEvent>();
+    let spec = tree::root(vec![data.spec, trust, agents, engine, edge]);
+    let root = start_root(spec, move |event| {
+        // The recorder lives as long as the main thread: when it has gone nobody is left to tell.
+        drop(tell.send(event));
+    })?;
+    tree_door.open(&root);
+    actix_rt::spawn(recorder.clone().run(news));
+    info!(node = %parts.node, at = %clock::wall(), "node {} begins with {} agents", parts.node, parts.catalog.len());
+    Ok(Running { root, recorder, readiness, announcement })
+}

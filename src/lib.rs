@@ -4,7 +4,8 @@
 //!
 //! * core, decisions without actors, IO or clock: [`ids`], [`toolkit`], [`agents`], [`workflow`], [`resilience`],
 //!   [`audit`], [`judges`], [`api`]; and [`clock`], the one place that reads time
-//! * adapters, one outside thing each: [`config`], [`store`], [`tpm`], [`tools`], [`telemetry`]
+//! * adapters, one outside thing each: [`config`], [`store`], [`tpm`], [`tools`], [`artifacts`], [`telemetry`]
+//! * adapters, one outside thing each: [`config`], [`logfiles`], [`store`], [`tpm`], [`tools`], [`telemetry`]
 //! * actors: [`messages`] (what they say), [`actors`] (who they are)
 //! * edges: [`web`], [`client`], [`cli`], [`broker`]
 //! * [`app`] builds every part; the only file that knows them all
@@ -12,6 +13,7 @@ pub mod actors;
 pub mod agents;
 pub mod api;
 pub mod app;
+pub mod artifacts;
 pub mod audit;
 pub mod broker;
 pub mod cli;
@@ -20,6 +22,7 @@ pub mod clock;
 pub mod config;
 pub mod ids;
 pub mod judges;
+pub mod logfiles;
 pub mod messages;
 pub mod resilience;
 pub mod store;

@@ -1,1 +1,21 @@
 //! The actors and their supervisors.
+pub mod agent;
+pub mod auditor;
+pub mod child;
+pub mod context;
+mod entry;
+mod envelope;
+mod failing;
+pub mod home;
+mod incarnation;
+mod life;
+pub mod open_run;
+pub mod orchestrator;
+pub mod panics;
+pub mod root;
+pub mod server;
+pub mod signer;
+pub mod slot;
+pub mod supervisor;
+pub mod tpm;
+mod watch;

@@ -1,3 +1,4 @@
+//! Agents as data: what one is (`profile`), all of them (`catalog`), and how its steps went (`stats`).
 //! Agents as data: what one is (`profile`), how its file is read (`front_matter`, `parse`, `fault`, `duration`), all of
 //! them (`catalog`), and the page that tells people about them (`page`).
 pub mod catalog;
@@ -7,3 +8,4 @@ mod front_matter;
 pub mod page;
 mod parse;
 pub mod profile;
+pub mod stats;

@@ -46,7 +46,12 @@ impl BrokerHandle {
     /// The command that starts a broker from this very program, even if its file was replaced meanwhile.
     pub fn command() -> Command {
         let mut command = Command::new("/proc/self/exe");
-        command.arg("broker").env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8");
+        command
+            .arg0("dsmil")
+            .arg("broker")
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LANG", "C.UTF-8");
         command
     }
 

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use nix::errno::Errno;
+use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::getppid;
@@ -19,8 +20,8 @@ pub enum BrokerError {
     NotOurs,
     #[error("the broker cannot take its socket")]
     Socket(#[source] io::Error),
-    #[error("the broker cannot shield itself from signals")]
-    Signals(#[source] Errno),
+    #[error("the broker cannot set its name and signal mask")]
+    Process(#[source] Errno),
     #[error("the service sent what the broker cannot read")]
     Frame(#[source] FrameError),
 }
@@ -43,7 +44,9 @@ fn run() -> Result<(), BrokerError> {
     if peer.pid() != getppid().as_raw() {
         return Err(BrokerError::NotOurs);
     }
-    shield().map_err(BrokerError::Signals)?;
+    // Started through /proc/self/exe, it would be listed as `exe`.
+    prctl::set_name(c"dsmil-broker").map_err(BrokerError::Process)?;
+    shield().map_err(BrokerError::Process)?;
     serve(UnixStream::from(stdin))
 }
 

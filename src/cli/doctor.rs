@@ -14,7 +14,7 @@ use crate::client::find::Target;
 use crate::client::http::Client;
 use crate::config::Config;
 use crate::config::postgres::PostgresConfig;
-use crate::config::tpm::TpmChoice;
+use crate::toolkit::tpm_choice::TpmChoice;
 
 /// The user that a service becomes that was started as root.
 const SERVICE_USER: &str = "dsmil";

@@ -1,23 +1,24 @@
 //! `dsmil serve` and `dsmil broker`: the arguments made into what the service is started with.
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use crate::app;
 use crate::broker::server::run_broker;
 use crate::cli::args::ServeArgs;
 use crate::cli::fail::Failure;
 use crate::cli::shell::Shell;
-use crate::config::Loaded;
 use crate::config::source::Flag;
+use crate::telemetry;
 
 pub fn serve(shell: &Shell, args: ServeArgs) -> Result<(), Failure> {
     let listen = args.listen.map(|listen| Flag { key: "web.listen", flag: "--listen", value: listen.to_string() });
-    run_service(shell.load(listen.into_iter().collect())?)
+    let loaded = shell.load(listen.into_iter().collect())?;
+    let color = !shell.global.no_color && std::io::stderr().is_terminal();
+    telemetry::start(&loaded.config.log, color).map_err(|cause| Failure::of(&cause))?;
+    app::serve(&loaded.config).map_err(|cause| Failure::of(&cause))
 }
 
-/// Its socket to the service is its standard input.
+/// The privileged half of the service; its parent holds the other end of standard input.
 pub fn broker() -> ExitCode {
     run_broker()
-}
-
-fn run_service(loaded: Loaded) -> Result<(), Failure> {
-    Err(Failure::failed(format!("no service is built in, so nothing listens on {}", loaded.config.web.listen)))
 }

@@ -4,7 +4,9 @@
 pub mod agent;
 pub mod auditor;
 pub mod orchestrator;
+pub mod outcome;
 pub mod port;
 pub mod signer;
 pub mod store;
 pub mod supervision;
+pub mod tpm;

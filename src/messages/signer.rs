@@ -14,6 +14,9 @@ pub enum SignError {
     Gone { detail: String },
     #[error("invalid request: {detail}")]
     Invalid { detail: String },
+    /// Certainly not executed.
+    #[error("too many requests wait for the TPM; try again")]
+    Busy,
 }
 
 /// Signs a digest with the log key (ECDSA P-256).
@@ -28,6 +31,19 @@ pub struct QuotePcrs {
     /// At most 64 bytes.
     pub nonce: Vec<u8>,
     pub pcrs: Vec<u8>,
+}
+
+/// Reads PCRs of the SHA-256 bank, in ascending order.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Vec<(u8, Digest)>, SignError>")]
+pub struct ReadPcrs(pub Vec<u8>);
+
+/// Random bytes of the TPM.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<u8>, SignError>")]
+pub struct GetRandom {
+    /// At most 4,096.
+    pub bytes: usize,
 }
 
 /// The public side of the log key, and what stands behind it.

@@ -1,66 +1,29 @@
 //! What can be asked of the store: one writer that commits in groups, and readers.
 //!
 //! The writer is the only allocator of audit indexes on its node: an entry gets its index in the transaction that
-//! makes it durable, so the log has no gaps and no forks.
+//! makes it durable, so the log has no gaps and no forks. The records themselves are `workflow::record`.
 use actix::Message;
-use chrono::{DateTime, Utc};
-use serde_json::Value;
 
 use crate::audit::entry::Entry;
-use crate::ids::{AgentId, Digest, NodeId, RunId, StepId, ToolId};
+use crate::ids::{AgentId, RunId, ToolId};
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// Certainly not stored: may be asked again.
-    #[error("the database is not reachable: {detail}")]
-    Unreachable { detail: String },
-    /// The commit was sent and no answer came: the writer finds out before it goes on, and the caller may ask again
-    /// (rows are keyed by run and sequence number, so that a repeat stores nothing twice).
-    #[error("the database did not confirm the commit: {detail}")]
-    Unknown { detail: String },
-    #[error("the database refused the statement: {detail}")]
-    Refused { detail: String },
-    /// Another service has begun a later epoch of this node: this one must stop writing.
-    #[error("epoch {ours} of node `{node}` was replaced by epoch {newest}")]
-    Fenced { node: NodeId, ours: i64, newest: i64 },
-}
+// The protocol and what it carries are read together; the store may not import messages, so they live in the core.
+pub use crate::workflow::record::Appended;
+pub use crate::workflow::record::JournalRow;
+pub use crate::workflow::record::RunHeader;
+pub use crate::workflow::record::RunOutcome;
+pub use crate::workflow::record::RunPage;
+pub use crate::workflow::record::RunSummary;
+pub use crate::workflow::record::StoreError;
+pub use crate::workflow::record::StoreStatus;
+pub use crate::workflow::record::StoredEntry;
+pub use crate::workflow::record::StoredRun;
 
-/// One event of a run, as it is stored. `kind` and the columns beside it are for finding; `body` is the event.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JournalRow {
-    /// Counts up from 0 within the run.
-    pub seq: u32,
-    pub at: DateTime<Utc>,
-    pub kind: String,
-    pub step: Option<StepId>,
-    pub agent: Option<AgentId>,
-    pub tool: Option<ToolId>,
-    /// Of a finished attempt: the tool's status.
-    pub status: Option<String>,
-    pub body: Value,
-    /// The audit entry that is written in the same transaction.
-    pub entry: Option<Entry>,
-}
-
-/// What is listed of a run without reading its journal.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunHeader {
-    pub run: RunId,
-    pub name: String,
-    pub mode: String,
-    pub priority: String,
-    pub labels: Value,
-    pub accepted: DateTime<Utc>,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunOutcome {
-    pub success_rate: Option<f64>,
-    pub coverage: Option<f64>,
-    pub execution_time_ms: u64,
-    pub finished: DateTime<Utc>,
-}
+/// Begins this start's epoch of the node, or answers the one already begun by this start. Entries carry it, and a
+/// writer of an earlier epoch is fenced from then on.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<i64, StoreError>")]
+pub struct BeginEpoch;
 
 /// Stores rows of one run; answers when they are durable. Either all are kept or none.
 #[derive(Debug, Clone, PartialEq, Message)]
@@ -76,27 +39,10 @@ pub struct AppendRun {
     pub outcome: Option<RunOutcome>,
 }
 
-/// The audit index of each row's entry, in the order of the rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Appended {
-    pub indexes: Vec<Option<u64>>,
-}
-
 /// Stores audit entries that belong to no run; answers their indexes when durable.
 #[derive(Debug, Clone, PartialEq, Message)]
 #[rtype(result = "Result<std::ops::Range<u64>, StoreError>")]
 pub struct AppendEntries(pub Vec<Entry>);
-
-/// A run as stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredRun {
-    pub node: NodeId,
-    pub header: RunHeader,
-    pub status: String,
-    pub outcome: Option<RunOutcome>,
-    /// In the order of `seq`, each with the audit index of its entry; `entry` itself is not loaded.
-    pub rows: Vec<(JournalRow, Option<u64>)>,
-}
 
 /// All runs of this node that have not ended, oldest first.
 #[derive(Debug, Clone, Copy, Message)]
@@ -117,22 +63,6 @@ pub struct ListRuns {
     pub limit: u32,
     /// Only runs before this one.
     pub before: Option<RunId>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunPage {
-    pub runs: Vec<RunSummary>,
-    pub next: Option<RunId>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunSummary {
-    pub node: NodeId,
-    pub header: RunHeader,
-    pub status: String,
-    pub outcome: Option<RunOutcome>,
-    /// Audit index of the newest entry of the run.
-    pub audit_index: Option<u64>,
 }
 
 /// The newest finished attempt of `agent` with `tool` whose status is `ok` or `degraded`, in another run than `except`.
@@ -157,22 +87,7 @@ pub struct LoadEntries {
 #[rtype(result = "Result<u64, StoreError>")]
 pub struct CountEntries;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredEntry {
-    pub index: u64,
-    /// Canonical JSON, exactly as hashed.
-    pub leaf: Vec<u8>,
-    pub leaf_hash: Digest,
-}
-
 /// Is the database there? Answers its version line and the state of the schema.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<StoreStatus, StoreError>")]
 pub struct GetStoreStatus;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreStatus {
-    pub version: String,
-    pub migrations: Vec<String>,
-    pub size_bytes: u64,
-}

@@ -1,1 +1,5 @@
 //! Breaker, back-off and restart window: pure, the time is an argument.
+pub mod backoff;
+pub mod breaker;
+pub mod restart;
+pub mod roster;

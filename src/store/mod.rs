@@ -1,1 +1,18 @@
 //! PostgreSQL: the only place with SQL.
+//!
+//! `cluster` runs a server of our own; `database` is how to reach one; `migrations` and `partitions` shape it;
+//! `writer` commits in groups (`batch` plans a group, `append` is its statement); the other files are one table each.
+pub mod append;
+pub mod audit_entries;
+pub mod batch;
+pub mod cluster;
+pub mod database;
+pub mod error;
+pub mod journal;
+pub mod migrations;
+pub mod nodes;
+pub mod partitions;
+pub mod runs;
+pub mod schema;
+pub mod status;
+pub mod writer;

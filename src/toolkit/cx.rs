@@ -105,8 +105,8 @@ pub struct PastStep {
 
 /// The service's own memory.
 pub trait History: Send + Sync {
-    /// The newest `ok` or `degraded` result of this agent and tool on this node, before the present run.
-    fn last_output(&self, agent: &AgentId, tool: &ToolId) -> Result<Option<PastStep>, NotAvailable>;
+    /// The newest `ok` or `degraded` result of this agent and tool on this node in another run than `except`.
+    fn last_output(&self, agent: &AgentId, tool: &ToolId, except: RunId) -> Result<Option<PastStep>, NotAvailable>;
     /// All finished steps of a run in the order in which they ended.
     fn steps_of(&self, run: RunId) -> Result<Vec<PastStep>, NotAvailable>;
 }
@@ -147,6 +147,8 @@ pub struct ToolCx {
     pub history: Arc<dyn History>,
     pub artifacts: Arc<dyn Artifacts>,
     pub hash: Arc<dyn Hash>,
+    /// Secret of this node: serial numbers and the machine id leave a tool only as keyed hashes under it.
+    pub hash_key: [u8; 32],
     /// Why privileged reads are not possible, if they are not: becomes the reason of `unavailable`.
     pub no_broker: Option<String>,
 }

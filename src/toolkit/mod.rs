@@ -1,4 +1,7 @@
 //! What a tool is, independent of any tool: its specification, its result, and what it may reach while it works.
+pub mod bench;
+pub mod causes;
 pub mod cx;
 pub mod output;
 pub mod spec;
+pub mod tpm_choice;

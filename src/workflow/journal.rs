@@ -1,35 +1,17 @@
 //! What is written down of an event: its journal row, and the audit entry that goes with it in one transaction.
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use sha2::Digest as _;
 use sha2::Sha256;
 
 use crate::audit::entry::Entry;
 use crate::audit::entry::canonical;
-use crate::ids::AgentId;
 use crate::ids::Digest;
 use crate::ids::NodeId;
-use crate::ids::StepId;
-use crate::ids::ToolId;
 use crate::workflow::event::RunEvent;
 use crate::workflow::event::status_word;
+use crate::workflow::record::JournalRow;
 use crate::workflow::run::Run;
 use crate::workflow::step::Step;
-
-/// The fields of a journal row. `body` is the event; the others are for finding it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    pub seq: u32,
-    pub at: DateTime<Utc>,
-    pub kind: &'static str,
-    pub step: Option<StepId>,
-    pub agent: Option<AgentId>,
-    pub tool: Option<ToolId>,
-    /// Of a finished attempt: the tool's status.
-    pub status: Option<&'static str>,
-    pub body: Value,
-    pub entry: Option<Entry>,
-}
 
 /// Who writes, and when.
 #[derive(Debug, Clone, Copy)]
@@ -40,17 +22,17 @@ pub struct Writer<'a> {
 }
 
 /// The row of an event of this run.
-pub fn row_for(run: &Run, seq: u32, event: &RunEvent, writer: Writer<'_>) -> Result<Row, serde_json::Error> {
+pub fn row_for(run: &Run, seq: u32, event: &RunEvent, writer: Writer<'_>) -> Result<JournalRow, serde_json::Error> {
     let step = step_of(run, event);
-    Ok(Row {
+    Ok(JournalRow {
         seq,
         at: writer.at,
-        kind: event.kind(),
+        kind: event.kind().to_owned(),
         step: event.step().cloned(),
         agent: step.map(|step| step.agent.clone()),
         tool: step.map(|step| step.tool.clone()),
         status: match event {
-            RunEvent::AttemptDone { result, .. } => Some(status_word(result.output.status)),
+            RunEvent::AttemptDone { result, .. } => Some(status_word(result.output.status).to_owned()),
             _ => None,
         },
         body: serde_json::to_value(event)?,

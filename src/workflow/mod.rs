@@ -22,6 +22,7 @@ pub mod graph;
 pub mod journal;
 pub mod plan;
 pub mod reads;
+pub mod record;
 pub mod replay;
 pub mod result;
 pub mod run;

@@ -3,12 +3,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dsmil::config::source::{FileChoice, Flag, Origin, Place, Sources};
-use dsmil::config::tpm::TpmChoice;
+use dsmil::toolkit::tpm_choice::TpmChoice;
 use dsmil::config::{Config, Loaded, keys};
 
 fn sources() -> Sources {
     let env = BTreeMap::from([("HOME".to_owned(), "/home/me".to_owned())]);
-    let place = Place::new(false, &env, PathBuf::from("/work-here"), "Host.One".to_owned());
+    let place = Place::new(false, &env, PathBuf::from("/started-here"), "Host.One".to_owned());
     Sources { file: FileChoice::None, env: BTreeMap::new(), flags: Vec::new(), place }
 }
 
@@ -187,8 +187,8 @@ fn paths_of_flags_and_environment_start_from_the_working_directory() {
     let mut sources = with_env(&[("DSMIL_AGENTS_DIR", "profiles"), ("DSMIL_TPM", "device:/dev/tpm0")]);
     sources.flags.push(Flag { key: "data.dir", flag: "--data-dir", value: "here".to_owned() });
     let config = Config::load(&sources).unwrap().config;
-    assert_eq!(config.data_dir, Path::new("/work-here/here"));
-    assert_eq!(config.agents.dir.as_deref(), Some(Path::new("/work-here/profiles")));
+    assert_eq!(config.data_dir, Path::new("/started-here/here"));
+    assert_eq!(config.agents.dir.as_deref(), Some(Path::new("/started-here/profiles")));
     assert_eq!(config.tpm.choice, TpmChoice::Device(PathBuf::from("/dev/tpm0")));
 }
 

@@ -1,9 +1,29 @@
 //! All integration tests in one binary, one file per feature.
+#![expect(clippy::expect_used, reason = "a test says what it expected and fails")]
 // `cfg(test)` tells the lints that the plumbing of tests may unwrap, too.
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod journey;
+#[cfg(test)]
 mod privileges;
+#[cfg(test)]
 mod roster;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
+mod store_cluster;
+#[cfg(test)]
+mod store_faults;
+#[cfg(test)]
+mod supervision;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod tpm;

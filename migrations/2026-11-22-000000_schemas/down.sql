@@ -1,0 +1,6 @@
+DROP TABLE ledger.nodes;
+
+DROP EXTENSION IF EXISTS vector;
+
+DROP SCHEMA ledger;
+DROP SCHEMA state;

@@ -1,0 +1,186 @@
+//! One agent: takes steps, runs their tools, judges what they found.
+//!
+//! ```text
+//! RunStep -> grant checked -> place free (concurrency) -> tool on a thread -> deadline? -> checked, judged -> reply
+//! ```
+//! A tool that panics on its thread costs one step; a panic in the actor itself is for the supervisor.
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::fut::WrapFuture;
+use actix::{Actor, ActorFutureExt, Handler, MessageResult, ResponseActFuture};
+use tokio::sync::Semaphore;
+use tracing::{debug, error};
+
+use crate::actors::context::Ctx;
+use crate::agents::profile::AgentProfile;
+use crate::agents::stats::Stats;
+use crate::clock;
+use crate::ids::ToolId;
+use crate::judges;
+use crate::messages::agent::{AgentStats, Drill, Fault, GetStats, RunStep, StepNotDone};
+use crate::toolkit::bench::Workbench;
+use crate::toolkit::output::{Output, Reason, Status};
+use crate::toolkit::spec::{RunsOn, Tool};
+use crate::tools::toolbox::Toolbox;
+use crate::workflow::result::StepResult;
+
+/// How long a tool that was told to stop may take before its thread is left behind.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The actor behind every one of the agents; what differs is the profile.
+pub struct Agent {
+    profile: Arc<AgentProfile>,
+    toolbox: Arc<Toolbox>,
+    bench: Arc<Workbench>,
+    places: Arc<Semaphore>,
+    stats: Stats,
+    in_hand: usize,
+    drill: Option<Fault>,
+}
+
+type Worked = Result<Output, StepNotDone>;
+
+impl Agent {
+    pub fn new(profile: Arc<AgentProfile>, toolbox: Arc<Toolbox>, bench: Arc<Workbench>) -> Self {
+        let places = Arc::new(Semaphore::new(profile.concurrency));
+        Agent { profile, toolbox, bench, places, stats: Stats::default(), in_hand: 0, drill: None }
+    }
+
+    fn begin(&mut self, order: &RunStep) -> Pin<Box<dyn Future<Output = Worked>>> {
+        if self.drill.take().is_some() {
+            return Box::pin(std::future::ready(Err(StepNotDone::Drill)));
+        }
+        match self.tool_for(&order.tool) {
+            Ok(tool) => Box::pin(work(
+                tool,
+                Arc::clone(&self.bench),
+                Arc::clone(&self.profile),
+                Arc::clone(&self.places),
+                order.clone(),
+            )),
+            Err(refusal) => Box::pin(std::future::ready(Ok(refusal))),
+        }
+    }
+
+    /// Grants are checked again here: the agent does not trust whoever planned the step.
+    fn tool_for(&self, id: &ToolId) -> Result<Arc<dyn Tool>, Output> {
+        if !self.profile.tools.contains(id) {
+            let detail = format!("agent {} is not granted {id}; its tools are listed in its profile", self.profile.id);
+            return Err(Output::without_data(Status::Denied, Reason::new("not_granted", id.as_str(), detail)));
+        }
+        self.toolbox.get(id).cloned().ok_or_else(|| {
+            let detail = format!("{id} is not in the catalogue of this release");
+            Output::without_data(Status::Unavailable, Reason::new("unknown_tool", id.as_str(), detail))
+        })
+    }
+
+    fn finish(&mut self, order: &RunStep, began: Instant, worked: Worked) -> Result<StepResult, StepNotDone> {
+        self.in_hand -= 1;
+        let duration_ms = clock::now().saturating_duration_since(began).as_secs_f64() * 1e3;
+        let output = worked.inspect_err(|_| self.stats.record(duration_ms, Status::Failed))?;
+        self.stats.record(duration_ms, output.status);
+        let findings = judges::conclude(&self.profile.id, &order.tool, &output);
+        debug!(agent.id = %self.profile.id, run.id = %order.run, step.id = %order.step, duration_ms, "agent {} finished step {}", self.profile.id, order.step);
+        Ok(StepResult { output, findings, duration_ms })
+    }
+}
+
+/// Waits for a place, then lets the tool work until the deadline.
+async fn work(
+    tool: Arc<dyn Tool>,
+    bench: Arc<Workbench>,
+    profile: Arc<AgentProfile>,
+    places: Arc<Semaphore>,
+    order: RunStep,
+) -> Worked {
+    let deadline = tokio::time::Instant::from_std(order.deadline);
+    let Ok(Ok(_place)) = tokio::time::timeout_at(deadline, places.acquire()).await else {
+        return Ok(out_of_time("the agent had no free place before the deadline"));
+    };
+    let spec = tool.spec();
+    let cx = bench.cx(&order.run, &order.step, &profile.id, order.deadline, order.cancel.clone());
+    let output = match spec.runs_on {
+        RunsOn::Arbiter => tool.call(&cx, &order.input),
+        RunsOn::Thread => {
+            let input = order.input;
+            let mut thread = tokio::task::spawn_blocking(move || tool.call(&cx, &input));
+            let finished = match tokio::time::timeout_at(deadline, &mut thread).await {
+                Ok(finished) => finished,
+                Err(_) => {
+                    order.cancel.raise();
+                    match tokio::time::timeout(GRACE, &mut thread).await {
+                        Ok(Ok(_)) => return Ok(out_of_time("the tool was stopped at the deadline")),
+                        Ok(finished) => finished,
+                        Err(_) => {
+                            error!(agent.id = %profile.id, tool.id = %order.tool, "tool {} did not stop; its thread is left behind", order.tool);
+                            return Ok(out_of_time(
+                                "the tool did not stop at the deadline; its thread was left behind",
+                            ));
+                        }
+                    }
+                }
+            };
+            finished.map_err(|failed| panicked(&order.tool, failed))?
+        }
+    };
+    Ok(output.checked(spec.needs_evidence))
+}
+
+fn out_of_time(detail: &str) -> Output {
+    Output::without_data(Status::TimedOut, Reason::new("timeout", "step", detail))
+}
+
+fn panicked(tool: &ToolId, failed: tokio::task::JoinError) -> StepNotDone {
+    let message = match failed.try_into_panic() {
+        Ok(payload) => payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned()),
+        Err(failed) => failed.to_string(),
+    };
+    StepNotDone::ToolPanicked { tool: tool.clone(), message }
+}
+
+impl Actor for Agent {
+    type Context = Ctx<Self>;
+}
+
+impl Handler<RunStep> for Agent {
+    type Result = ResponseActFuture<Self, Result<StepResult, StepNotDone>>;
+    fn handle(&mut self, order: RunStep, _: &mut Ctx<Self>) -> Self::Result {
+        let began = clock::now();
+        self.in_hand += 1;
+        let worked = self.begin(&order);
+        Box::pin(worked.into_actor(self).map(move |worked, agent, _| agent.finish(&order, began, worked)))
+    }
+}
+
+impl Handler<GetStats> for Agent {
+    type Result = MessageResult<GetStats>;
+    fn handle(&mut self, _: GetStats, _: &mut Ctx<Self>) -> Self::Result {
+        let summary = self.stats.summary();
+        MessageResult(AgentStats {
+            done: summary.done,
+            failed: summary.failed,
+            p50_ms: summary.p50_ms,
+            p95_ms: summary.p95_ms,
+            success_rate: summary.success_rate,
+            queue: self.in_hand,
+        })
+    }
+}
+
+impl Handler<Drill> for Agent {
+    type Result = ();
+    #[expect(clippy::panic, reason = "a drill shows that the supervisor handles a real panic")]
+    fn handle(&mut self, Drill(fault): Drill, _: &mut Ctx<Self>) {
+        match fault {
+            Fault::Panic => panic!("drill: agent {} was told to panic", self.profile.id),
+            Fault::Fail => self.drill = Some(fault),
+        }
+    }
+}

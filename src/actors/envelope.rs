@@ -1,0 +1,191 @@
+//! What a message travels in: with it go its place in the queue and, if it is one, its number as a probe.
+//!
+//! On the child's side the envelope times the handler, relays the reply and tells the supervisor how it went, so
+//! that handlers stay plain `impl Handler<M>`.
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::dev::{Envelope, EnvelopeProxy, MessageResponse, ToEnvelope};
+use actix::{Actor, Handler, Message};
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use crate::actors::context::Ctx;
+use crate::actors::life::CallReport;
+use crate::actors::life::Life;
+use crate::actors::life::Note;
+use crate::actors::life::Permit;
+use crate::clock;
+use crate::messages::outcome::Class;
+use crate::messages::outcome::Outcome;
+
+/// What an admitted message has with it.
+pub(super) struct Cargo {
+    permit: Permit,
+    probe: Option<ProbePass>,
+}
+
+impl Cargo {
+    pub fn new(permit: Permit, probe: Option<ProbePass>) -> Self {
+        Cargo { permit, probe }
+    }
+}
+
+/// Makes a message the probe. Dropped unused, it lets the next caller probe.
+pub(super) struct ProbePass {
+    life: Arc<Life>,
+    number: u64,
+    used: bool,
+}
+
+impl ProbePass {
+    pub fn new(life: Arc<Life>, number: u64) -> Self {
+        ProbePass { life, number, used: false }
+    }
+
+    fn take_up(mut self) -> u64 {
+        self.used = true;
+        self.number
+    }
+}
+
+impl Drop for ProbePass {
+    fn drop(&mut self) {
+        if !self.used {
+            let probe = Some(self.number);
+            self.life.tell(Note::Call(CallReport { successes_before: 0, class: Class::Ignored, slow: false, probe }));
+        }
+    }
+}
+
+thread_local! {
+    /// What the message that is being sent on this thread takes with it: actix packs in the middle of `send`.
+    static CARGO: RefCell<Option<Cargo>> = const { RefCell::new(None) };
+}
+
+/// Runs `send`, which packs one message; the message takes `cargo` along. A message that was not packed, because the
+/// mailbox has closed, leaves it behind, and it is freed.
+pub(super) fn loaded<T>(cargo: Cargo, send: impl FnOnce() -> T) -> T {
+    CARGO.with(|place| place.replace(Some(cargo)));
+    let sent = send();
+    let left = CARGO.with(RefCell::take);
+    drop(left);
+    sent
+}
+
+struct Env<M: Message> {
+    message: Option<M>,
+    reply: Option<oneshot::Sender<M::Result>>,
+    /// None for what an actor sends to itself.
+    cargo: Option<Cargo>,
+}
+
+impl<A, M> ToEnvelope<A, M> for Ctx<A>
+where
+    A: Actor<Context = Ctx<A>> + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send + Outcome,
+{
+    fn pack(message: M, reply: Option<oneshot::Sender<M::Result>>) -> Envelope<A> {
+        let cargo = CARGO.with(RefCell::take);
+        Envelope::with_proxy(Box::new(Env { message: Some(message), reply, cargo }))
+    }
+}
+
+impl<A, M> EnvelopeProxy<A> for Env<M>
+where
+    A: Actor<Context = Ctx<A>> + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send + Outcome,
+{
+    fn handle(&mut self, actor: &mut A, ctx: &mut Ctx<A>) {
+        ctx.spend();
+        let (cargo, reply) = (self.cargo.take(), self.reply.take());
+        if reply.as_ref().is_some_and(oneshot::Sender::is_closed) {
+            return; // the caller has gone: not worth doing
+        }
+        let Some(message) = self.message.take() else { return };
+        let ticket = Ticket::new(Arc::clone(ctx.life()), cargo);
+        let (answer, mut answered) = oneshot::channel();
+        MessageResponse::<A, M>::handle(<A as Handler<M>>::handle(actor, message, ctx), ctx, Some(answer));
+        match answered.try_recv() {
+            Ok(result) => relay(ticket, result, reply),
+            Err(TryRecvError::Closed) => drop(ticket),
+            Err(TryRecvError::Empty) => {
+                actix_rt::spawn(relay_later(ticket, answered, reply));
+            }
+        }
+    }
+}
+
+async fn relay_later<R: Outcome>(ticket: Ticket, answered: oneshot::Receiver<R>, reply: Option<oneshot::Sender<R>>) {
+    let answered = match ticket.life.limits.deadline {
+        None => answered.await,
+        Some(deadline) => match tokio::time::timeout(deadline, answered).await {
+            Ok(answered) => answered,
+            Err(_) => return ticket.hung(),
+        },
+    };
+    match answered {
+        Ok(result) => relay(ticket, result, reply),
+        Err(_) => drop(ticket),
+    }
+}
+
+fn relay<R: Outcome>(ticket: Ticket, result: R, reply: Option<oneshot::Sender<R>>) {
+    ticket.done(result.class());
+    if let Some(reply) = reply {
+        // an error here means that the caller did not wait for it
+        drop(reply.send(result));
+    }
+}
+
+/// One request while it is worked on. Dropped without a result, it counts as failed.
+struct Ticket {
+    life: Arc<Life>,
+    began: Instant,
+    probe: Option<u64>,
+    open: bool,
+    _permit: Option<Permit>,
+}
+
+impl Ticket {
+    fn new(life: Arc<Life>, cargo: Option<Cargo>) -> Self {
+        let (permit, pass) = cargo.map(|cargo| (cargo.permit, cargo.probe)).unzip();
+        let probe = pass.flatten().map(ProbePass::take_up);
+        Ticket { life, began: clock::now(), probe, open: true, _permit: permit }
+    }
+
+    fn done(mut self, class: Class) {
+        self.open = false;
+        self.report(class);
+    }
+
+    fn hung(mut self) {
+        self.open = false;
+        self.life.tell(Note::Hung);
+    }
+
+    fn report(&self, class: Class) {
+        let slow = clock::now().saturating_duration_since(self.began) >= self.life.limits.slow;
+        if self.probe.is_none() {
+            match class {
+                Class::Ok if !slow => return self.life.count_success(),
+                Class::Ignored => return,
+                Class::Ok | Class::Failed => {}
+            }
+        }
+        let successes_before = self.life.take_successes();
+        self.life.tell(Note::Call(CallReport { successes_before, class, slow, probe: self.probe }));
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // a panic ends the child, which the supervisor hears of anyway
+        if self.open && !std::thread::panicking() {
+            self.report(Class::Failed);
+        }
+    }
+}

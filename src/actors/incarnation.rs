@@ -1,0 +1,154 @@
+//! The future that is one life of a child. It catches what unwinds out of the actor, obeys its supervisor before it
+//! looks into the mailbox, and reports its end exactly once.
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use actix::dev::{ContextFut, Mailbox};
+use actix::{Actor, ActorContext};
+use tokio::sync::mpsc;
+
+use crate::actors::context::Ctx;
+use crate::actors::life::Exit;
+use crate::actors::life::Life;
+use crate::actors::life::Note;
+
+/// What a supervisor says to a life.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// End in good order, before this time if one is given.
+    Stop(Option<Instant>),
+    /// End at once, for this reason.
+    Kill(String),
+}
+
+/// Reports the end of a life, whatever ends it: also if the thread, the future or the closure that should have
+/// become the future is dropped.
+pub(super) struct Monitor {
+    life: Arc<Life>,
+    exit: Exit,
+}
+
+impl Monitor {
+    pub fn new(life: Arc<Life>) -> Self {
+        Monitor { life, exit: Exit::Dropped }
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        let exit = std::mem::replace(&mut self.exit, Exit::Dropped);
+        self.life.tell(Note::Exited(exit));
+    }
+}
+
+/// Makes the actor and starts its life on the present thread.
+pub(super) fn begin<A: Actor<Context = Ctx<A>>>(
+    make: &dyn Fn() -> A,
+    mailbox: Mailbox<A>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    mut monitor: Monitor,
+) {
+    match catch_unwind(AssertUnwindSafe(make)) {
+        Ok(actor) => {
+            let ctx = Ctx::new(&mailbox, Arc::clone(&monitor.life));
+            let future = Some(ContextFut::new(ctx, actor, mailbox));
+            actix_rt::spawn(Incarnation { future, orders, monitor });
+        }
+        Err(panic) => monitor.exit = Exit::Panicked(message_of(&*panic)),
+    }
+}
+
+// `future` comes before `monitor`: the exit is reported when the actor is gone.
+struct Incarnation<A: Actor<Context = Ctx<A>>> {
+    future: Option<ContextFut<A, Ctx<A>>>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    monitor: Monitor,
+}
+
+impl<A: Actor<Context = Ctx<A>>> Future for Incarnation<A> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let Some(future) = this.future.as_mut() else { return Poll::Ready(()) };
+        let end = match obey(future, &mut this.orders, cx) {
+            Some(end) => Some(end),
+            None => live(future, &this.monitor.life, cx),
+        };
+        let Some(exit) = end else { return Poll::Pending };
+        if exit != Exit::Stopped && !matches!(exit, Exit::Failed(_)) {
+            // its state may be broken: no hook of the actor runs any more
+            future.ctx().terminate();
+        }
+        this.monitor.exit = exit;
+        this.tear_down();
+        Poll::Ready(())
+    }
+}
+
+/// Takes the supervisor's orders; they come before the mailbox.
+fn obey<A: Actor<Context = Ctx<A>>>(
+    future: &mut ContextFut<A, Ctx<A>>,
+    orders: &mut mpsc::UnboundedReceiver<Order>,
+    cx: &mut Context<'_>,
+) -> Option<Exit> {
+    while let Poll::Ready(order) = orders.poll_recv(cx) {
+        match order {
+            Some(Order::Stop(by)) => future.ctx().stop_before(by),
+            Some(Order::Kill(reason)) => return Some(Exit::Killed(reason)),
+            None => return Some(Exit::Killed("its supervisor has ended".to_owned())),
+        }
+    }
+    None
+}
+
+/// Polls the actor once.
+fn live<A: Actor<Context = Ctx<A>>>(
+    future: &mut ContextFut<A, Ctx<A>>,
+    life: &Life,
+    cx: &mut Context<'_>,
+) -> Option<Exit> {
+    future.ctx().refill();
+    life.poll_begins();
+    let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *future).poll(cx)));
+    life.poll_ends();
+    match polled {
+        Err(panic) => Some(Exit::Panicked(message_of(&*panic))),
+        Ok(Poll::Ready(())) => Some(future.ctx().take_failure().map_or(Exit::Stopped, Exit::Failed)),
+        Ok(Poll::Pending) if life.is_fenced() => Some(Exit::Killed("it was left behind".to_owned())),
+        Ok(Poll::Pending) => {
+            if future.ctx().is_spent() {
+                cx.waker().wake_by_ref();
+            }
+            None
+        }
+    }
+}
+
+impl<A: Actor<Context = Ctx<A>>> Incarnation<A> {
+    /// Drops the actor. What unwinds out of that must not reach the thread, nor replace the reason of the exit.
+    fn tear_down(&mut self) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.future = None)) {
+            let (path, message) = (&self.monitor.life.path, message_of(&*panic));
+            tracing::error!(path = %path, "{path} panicked while it was dropped: {message}");
+        }
+    }
+}
+
+impl<A: Actor<Context = Ctx<A>>> Drop for Incarnation<A> {
+    fn drop(&mut self) {
+        if self.future.is_some() {
+            self.tear_down();
+        }
+    }
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no message)".to_owned())
+}

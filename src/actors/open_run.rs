@@ -1,0 +1,185 @@
+//! One open run in the hands of the orchestrator: its state, what waits to be journalled, who waits for it.
+use std::collections::HashMap;
+
+use actix::SpawnHandle;
+use chrono::{DateTime, Utc};
+use tokio::sync::{oneshot, watch};
+
+use crate::ids::{NodeId, RunId, StepId};
+use crate::messages::orchestrator::StartError;
+use crate::messages::store::{AppendRun, Appended, RunHeader, RunOutcome, StoredRun};
+use crate::toolkit::cx::CancelFlag;
+use crate::workflow::advance::{Advance, Effect};
+use crate::workflow::event::RunEvent;
+use crate::workflow::journal::{Writer, row_for};
+use crate::workflow::replay::ReplayError;
+use crate::workflow::run::Run;
+
+/// The run cannot be taken up from its journal.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeUpError {
+    #[error("event {seq} cannot be read")]
+    Unreadable {
+        seq: u32,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+}
+
+pub struct OpenRun {
+    pub run: Run,
+    /// An append is under way: the first of `rows`.
+    pub writing: bool,
+    pub timer: Option<SpawnHandle>,
+    rows: Vec<(u32, DateTime<Utc>, RunEvent)>,
+    effects: Vec<(usize, Effect)>,
+    /// The run as it was when it was last durable.
+    durable: Option<Run>,
+    /// Who submitted it and waits for the first append.
+    submitter: Option<oneshot::Sender<Result<RunId, StartError>>>,
+    attempts: HashMap<StepId, (u32, CancelFlag)>,
+    changes: watch::Sender<u64>,
+}
+
+impl OpenRun {
+    pub fn accepted(run: Run, submitter: oneshot::Sender<Result<RunId, StartError>>) -> Self {
+        Self::new(run, None, Some(submitter))
+    }
+
+    /// From the journal.
+    pub fn replay(stored: StoredRun) -> Result<Self, TakeUpError> {
+        let run = replay(stored)?;
+        let durable = run.clone();
+        Ok(Self::new(run, Some(durable), None))
+    }
+
+    fn new(run: Run, durable: Option<Run>, submitter: Option<oneshot::Sender<Result<RunId, StartError>>>) -> Self {
+        OpenRun {
+            run,
+            writing: false,
+            timer: None,
+            rows: Vec::new(),
+            effects: Vec::new(),
+            durable,
+            submitter,
+            attempts: HashMap::new(),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// Adds what was decided to what waits. Effects wait for the rows before them.
+    pub fn queue(&mut self, advance: Advance, at: DateTime<Utc>) {
+        for (seq, event) in (advance.first_seq..).zip(advance.events) {
+            self.rows.push((seq, at, event));
+        }
+        let after = self.rows.len();
+        self.effects.extend(advance.effects.into_iter().map(|effect| (after, effect)));
+    }
+
+    /// All that waits, as one append; none: nothing waits.
+    pub fn next_append(&mut self, node: &NodeId, epoch: i64) -> Result<Option<AppendRun>, serde_json::Error> {
+        if self.rows.is_empty() && self.effects.is_empty() {
+            return Ok(None);
+        }
+        let run = self.run.id();
+        let accepted = self.rows.iter().any(|(_, _, event)| matches!(event, RunEvent::Accepted { .. }));
+        let mut rows = Vec::with_capacity(self.rows.len());
+        for (seq, at, event) in &self.rows {
+            rows.push(row_for(&self.run, *seq, event, Writer { node, epoch, at: *at })?);
+        }
+        let outcome = self.run.finished().map(|finished| RunOutcome {
+            success_rate: self.run.success_rate(),
+            coverage: self.run.coverage(),
+            execution_time_ms: self.run.execution_time_ms().unwrap_or_default(),
+            finished,
+        });
+        let status = self.run.status().as_str().to_owned();
+        Ok(Some(AppendRun { run, header: accepted.then(|| header(&self.run)), rows, status, outcome }))
+    }
+
+    /// The first `rows` rows are durable: tells those who wait, and gives the effects that may be performed now.
+    pub fn confirmed(&mut self, rows: usize, appended: &Appended) -> Vec<Effect> {
+        for ((_, _, event), index) in self.rows.drain(..rows).zip(&appended.indexes) {
+            if let Some(index) = index {
+                self.run.note_audit(event.step(), *index);
+            }
+        }
+        let queued = std::mem::take(&mut self.effects);
+        let (due, later): (Vec<_>, Vec<_>) = queued.into_iter().partition(|(after, _)| *after <= rows);
+        self.effects = later.into_iter().map(|(after, effect)| (after - rows, effect)).collect();
+        if self.rows.is_empty() {
+            self.durable = Some(self.run.clone());
+        }
+        if let Some(submitter) = self.submitter.take() {
+            // Who submitted may have gone; the run is accepted all the same.
+            drop(submitter.send(Ok(self.run.id())));
+        }
+        self.changes.send_modify(|count| *count += 1);
+        due.into_iter().map(|(_, effect)| effect).collect()
+    }
+
+    /// Refuses a submission that is certainly not stored. False: the run was promised already.
+    pub fn refuse(&mut self, detail: &str) -> bool {
+        let Some(submitter) = self.submitter.take() else { return false };
+        drop(submitter.send(Err(StartError::NotDurable { detail: detail.to_owned() })));
+        true
+    }
+
+    /// The run as others may see it: never ahead of the journal.
+    pub fn shown(&self) -> Option<Run> {
+        self.durable.clone()
+    }
+
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub fn begin(&mut self, step: StepId, attempt: u32) -> CancelFlag {
+        let flag = CancelFlag::default();
+        self.attempts.insert(step, (attempt, flag.clone()));
+        flag
+    }
+
+    pub fn stop(&mut self, step: &StepId, attempt: u32) {
+        if let Some((_, flag)) = self.attempts.get(step).filter(|(running, _)| *running == attempt) {
+            flag.raise();
+        }
+    }
+
+    pub fn ended(&mut self, step: &StepId, attempt: u32) {
+        if self.attempts.get(step).is_some_and(|(running, _)| *running == attempt) {
+            self.attempts.remove(step);
+        }
+    }
+}
+
+/// The state that the rows of a stored run lead to, with the audit indexes that they were given.
+pub fn replay(stored: StoredRun) -> Result<Run, TakeUpError> {
+    let mut events = Vec::with_capacity(stored.rows.len());
+    let mut indexes = Vec::new();
+    for (row, index) in stored.rows {
+        let event: RunEvent =
+            serde_json::from_value(row.body).map_err(|source| TakeUpError::Unreadable { seq: row.seq, source })?;
+        indexes.extend(index.map(|index| (event.step().cloned(), index)));
+        events.push((row.at, event));
+    }
+    let mut run = Run::replay(stored.header.run, events)?;
+    for (step, index) in indexes {
+        run.note_audit(step.as_ref(), index);
+    }
+    Ok(run)
+}
+
+fn header(run: &Run) -> RunHeader {
+    let plan = run.plan();
+    RunHeader {
+        run: run.id(),
+        name: plan.name().to_owned(),
+        mode: plan.mode().as_str().to_owned(),
+        priority: plan.priority().as_str().to_owned(),
+        labels: serde_json::json!(plan.labels()),
+        accepted: run.accepted(),
+    }
+}

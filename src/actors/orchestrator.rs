@@ -1,0 +1,315 @@
+//! Owns every run that has not ended: journals what its state machine decides, then carries it out.
+//!
+//! ```text
+//! StartRun, answers, timers -> Run::advance -> one append -> durable? -> effects: dispatch, stop, wake
+//! ```
+//! A run has at most one append under way; what is decided meanwhile goes into the next. While the database is away
+//! appends are repeated and runs stand still; nothing is answered that is not durable.
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::WrapFuture;
+use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseFuture};
+use tokio::sync::{oneshot, watch};
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::actors::context::Ctx;
+use crate::actors::open_run::OpenRun;
+use crate::clock;
+use crate::ids::{AgentId, NodeId, RunId};
+use crate::messages::agent::RunStep;
+use crate::messages::orchestrator::{CancelRun, EngineStatus, GetEngineStatus, GetRun, StartError, StartRun, WatchRun};
+use crate::messages::port::{AskError, Port};
+use crate::messages::store::{AppendRun, Appended, BeginEpoch, LoadOpenRuns, StoreError, StoredRun};
+use crate::workflow::advance::{Advance, Answer, Effect, Trigger};
+use crate::workflow::run::Run;
+
+/// Between two tries to reach the database.
+const RETRY: Duration = Duration::from_millis(250);
+/// A submission that the database has not confirmed by then is told so; the run itself goes on being tried.
+const CONFIRM: Duration = Duration::from_secs(20);
+/// The answer of an agent is awaited this much longer than the attempt may take: the agent ends it itself.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// The ports an orchestrator works through.
+#[derive(Clone)]
+pub struct Doors {
+    pub agents: Arc<BTreeMap<AgentId, Port<RunStep>>>,
+    pub begin: Port<BeginEpoch>,
+    pub append: Port<AppendRun>,
+    pub load_open: Port<LoadOpenRuns>,
+}
+
+pub struct Orchestrator {
+    node: NodeId,
+    max_open: usize,
+    doors: Doors,
+    /// None until the store has said which start of this node this is, and the open runs were read.
+    epoch: Option<i64>,
+    runs: HashMap<RunId, OpenRun>,
+}
+
+/// What came back from the store for one append.
+type Confirmed = Result<Appended, StoreError>;
+
+impl Orchestrator {
+    pub fn new(node: NodeId, max_open: usize, doors: Doors) -> Self {
+        Orchestrator { node, max_open, doors, epoch: None, runs: HashMap::new() }
+    }
+
+    /// Reads the journal of what the last start left open, and goes on with it.
+    fn recover(&mut self, ctx: &mut Ctx<Self>) {
+        let doors = self.doors.clone();
+        let reading = async move {
+            loop {
+                match read_open(&doors).await {
+                    Ok(read) => return read,
+                    Err(detail) => {
+                        warn!("open runs cannot be read yet: {detail}");
+                        tokio::time::sleep(RETRY).await;
+                    }
+                }
+            }
+        };
+        ctx.spawn(reading.into_actor(self).map(|(epoch, stored), engine, ctx| {
+            engine.epoch = Some(epoch);
+            let count = stored.len();
+            for stored in stored {
+                engine.take_up(stored, ctx);
+            }
+            info!(epoch, runs = count, "epoch {epoch} begins with {count} open runs");
+        }));
+    }
+
+    fn take_up(&mut self, stored: StoredRun, ctx: &mut Ctx<Self>) {
+        let id = stored.header.run;
+        // A run that this life has accepted already is not replaced by what was read meanwhile.
+        if self.runs.contains_key(&id) {
+            return;
+        }
+        match OpenRun::replay(stored) {
+            Ok(mut open) => {
+                let advance = open.run.resume(clock::wall());
+                self.runs.insert(id, open);
+                self.take(id, advance, ctx);
+            }
+            Err(fault) => error!(run.id = %id, "run {id} cannot be taken up: {fault}"),
+        }
+    }
+
+    fn start(
+        &mut self,
+        StartRun { plan, by }: StartRun,
+        ctx: &mut Ctx<Self>,
+    ) -> Result<oneshot::Receiver<Result<RunId, StartError>>, StartError> {
+        if self.epoch.is_none() {
+            return Err(StartError::NotDurable {
+                detail: "the journal of the last start is still being read".to_owned(),
+            });
+        }
+        let open = self.runs.values().filter(|open| !open.run.is_finished()).count();
+        if open >= self.max_open {
+            return Err(StartError::TooMany { open, limit: self.max_open });
+        }
+        let id = RunId(Uuid::now_v7());
+        let (run, advance) = Run::accept(id, plan, by, clock::wall());
+        let (accepted, answer) = oneshot::channel();
+        self.runs.insert(id, OpenRun::accepted(run, accepted));
+        self.take(id, advance, ctx);
+        Ok(answer)
+    }
+
+    /// Queues what was decided, and begins to journal it unless an append is under way.
+    fn take(&mut self, id: RunId, advance: Advance, ctx: &mut Ctx<Self>) {
+        let Some(open) = self.runs.get_mut(&id) else { return };
+        open.queue(advance, clock::wall());
+        if !open.writing {
+            self.write(id, ctx);
+        }
+    }
+
+    fn write(&mut self, id: RunId, ctx: &mut Ctx<Self>) {
+        let (Some(open), Some(epoch)) = (self.runs.get_mut(&id), self.epoch) else { return };
+        let append = match open.next_append(&self.node, epoch) {
+            Ok(Some(append)) => append,
+            Ok(None) => return,
+            Err(fault) => return ctx.fail(format!("the events of run {id} cannot be written as JSON: {fault}")),
+        };
+        open.writing = true;
+        let port = self.doors.append.clone();
+        let rows = append.rows.len();
+        let writing = async move { confirm(&port, append).await };
+        ctx.spawn(writing.into_actor(self).map(move |confirmed, engine, ctx| engine.written(id, rows, confirmed, ctx)));
+    }
+
+    fn written(&mut self, id: RunId, rows: usize, confirmed: Confirmed, ctx: &mut Ctx<Self>) {
+        let Some(open) = self.runs.get_mut(&id) else { return };
+        match confirmed {
+            Ok(appended) => {
+                open.writing = false;
+                let effects = open.confirmed(rows, &appended);
+                for effect in effects {
+                    self.perform(id, effect, ctx);
+                }
+                self.write(id, ctx);
+            }
+            Err(StoreError::Fenced { .. }) => ctx.fail(format!("another service writes for node {}", self.node)),
+            Err(fault) => {
+                let detail = fault.to_string();
+                // A run that nobody was promised and that is certainly not stored is simply refused.
+                if matches!(fault, StoreError::Unreachable { .. } | StoreError::Refused { .. }) && open.refuse(&detail)
+                {
+                    self.runs.remove(&id);
+                    return;
+                }
+                warn!(run.id = %id, "run {id} waits for the database: {detail}");
+                ctx.run_later(RETRY, move |engine, ctx| {
+                    if let Some(open) = engine.runs.get_mut(&id) {
+                        open.writing = false;
+                    }
+                    engine.write(id, ctx);
+                });
+            }
+        }
+    }
+
+    fn perform(&mut self, id: RunId, effect: Effect, ctx: &mut Ctx<Self>) {
+        let Some(open) = self.runs.get_mut(&id) else { return };
+        match effect {
+            Effect::Dispatch { step, agent, tool, attempt, input, timeout } => {
+                let cancel = open.begin(step.clone(), attempt);
+                let deadline = clock::now() + timeout;
+                let order =
+                    RunStep { run: id, step: step.clone(), attempt, tool, input: (*input).clone(), deadline, cancel };
+                let port = self.doors.agents.get(&agent).cloned();
+                let dispatched = async move {
+                    match port {
+                        Some(port) => answer(port.ask_within(order, timeout + MARGIN).await),
+                        None => Answer::NotDone { detail: format!("agent {agent} is not part of this service") },
+                    }
+                };
+                ctx.spawn(dispatched.into_actor(self).map(move |answer, engine, ctx| {
+                    if let Some(open) = engine.runs.get_mut(&id) {
+                        open.ended(&step, attempt);
+                        let advance = open.run.advance(Trigger::Answer { step, attempt, answer }, clock::wall());
+                        engine.take(id, advance, ctx);
+                    }
+                }));
+            }
+            Effect::Stop { step, attempt } => open.stop(&step, attempt),
+            Effect::Wake { at } => {
+                let wait = (at - clock::wall()).to_std().unwrap_or_default();
+                let timer = ctx.run_later(wait, move |engine, ctx| {
+                    if let Some(open) = engine.runs.get_mut(&id) {
+                        let advance = open.run.advance(Trigger::Wake, clock::wall());
+                        engine.take(id, advance, ctx);
+                    }
+                });
+                if let Some(replaced) = open.timer.replace(timer) {
+                    ctx.cancel_future(replaced);
+                }
+            }
+            Effect::Finished => {
+                if let Some(timer) = open.timer.take() {
+                    ctx.cancel_future(timer);
+                }
+                info!(run.id = %id, status = open.run.status().as_str(), "run {id} ended: {}", open.run.status().as_str());
+                self.runs.remove(&id);
+            }
+        }
+    }
+}
+
+async fn read_open(doors: &Doors) -> Result<(i64, Vec<StoredRun>), String> {
+    let epoch =
+        doors.begin.ask(BeginEpoch).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let stored = doors
+        .load_open
+        .ask(LoadOpenRuns)
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())?;
+    Ok((epoch, stored))
+}
+
+async fn confirm(port: &Port<AppendRun>, append: AppendRun) -> Confirmed {
+    match port.ask(append).await {
+        Ok(confirmed) => confirmed,
+        Err(error) if error.certainly_not_executed() => Err(StoreError::Unreachable { detail: error.to_string() }),
+        Err(error) => Err(StoreError::Unknown { detail: error.to_string() }),
+    }
+}
+
+fn answer(
+    asked: Result<Result<crate::workflow::result::StepResult, crate::messages::agent::StepNotDone>, AskError>,
+) -> Answer {
+    match asked {
+        Ok(Ok(result)) => Answer::Done(result),
+        Ok(Err(not_done)) => Answer::NotDone { detail: not_done.to_string() },
+        Err(AskError::Unavailable { retry_after, reason }) => {
+            Answer::Refused { retry_after, detail: reason.into_owned() }
+        }
+        Err(AskError::Overloaded) => {
+            Answer::Refused { retry_after: RETRY, detail: "the agent has too much to do".to_owned() }
+        }
+        Err(AskError::Timeout) => Answer::NoAnswer,
+        Err(AskError::Lost) => Answer::Lost { detail: "the agent ended before it replied".to_owned() },
+    }
+}
+
+impl Actor for Orchestrator {
+    type Context = Ctx<Self>;
+    fn started(&mut self, ctx: &mut Ctx<Self>) {
+        self.recover(ctx);
+    }
+}
+
+impl Handler<StartRun> for Orchestrator {
+    type Result = ResponseFuture<Result<RunId, StartError>>;
+    fn handle(&mut self, order: StartRun, ctx: &mut Ctx<Self>) -> Self::Result {
+        let begun = self.start(order, ctx);
+        Box::pin(async move {
+            let unknown = |detail: &str| StartError::NotDurable { detail: format!("{detail}; the outcome is unknown") };
+            match tokio::time::timeout(CONFIRM, begun?).await {
+                Ok(Ok(accepted)) => accepted,
+                Ok(Err(_)) => Err(unknown("the engine was restarted before the database confirmed")),
+                Err(_) => Err(unknown("the database did not confirm in time")),
+            }
+        })
+    }
+}
+
+impl Handler<GetRun> for Orchestrator {
+    type Result = MessageResult<GetRun>;
+    fn handle(&mut self, GetRun(id): GetRun, _: &mut Ctx<Self>) -> Self::Result {
+        MessageResult(self.runs.get(&id).and_then(OpenRun::shown))
+    }
+}
+
+impl Handler<WatchRun> for Orchestrator {
+    type Result = MessageResult<WatchRun>;
+    fn handle(&mut self, WatchRun(id): WatchRun, _: &mut Ctx<Self>) -> Self::Result {
+        MessageResult(self.runs.get(&id).map(OpenRun::watch) as Option<watch::Receiver<u64>>)
+    }
+}
+
+impl Handler<CancelRun> for Orchestrator {
+    type Result = bool;
+    fn handle(&mut self, CancelRun { run: id, by }: CancelRun, ctx: &mut Ctx<Self>) -> bool {
+        let Some(open) = self.runs.get_mut(&id).filter(|open| !open.run.is_finished()) else { return false };
+        let advance = open.run.advance(Trigger::Cancel { by }, clock::wall());
+        self.take(id, advance, ctx);
+        true
+    }
+}
+
+impl Handler<GetEngineStatus> for Orchestrator {
+    type Result = MessageResult<GetEngineStatus>;
+    fn handle(&mut self, _: GetEngineStatus, _: &mut Ctx<Self>) -> Self::Result {
+        let running_steps = self.runs.values().map(|open| open.run.running_steps()).sum();
+        MessageResult(EngineStatus { open_runs: self.runs.len(), running_steps, recovered: self.epoch.is_some() })
+    }
+}

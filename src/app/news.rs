@@ -1,0 +1,133 @@
+//! What supervisors tell becomes entries of the audit log.
+//!
+//! The channel has no bound: news are few (a restart each, held down by back-off) and must not be dropped.
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::audit::entry::Entry;
+use crate::clock;
+use crate::ids::NodeId;
+use crate::messages::auditor::Record;
+use crate::messages::port::Port;
+use crate::messages::store::BeginEpoch;
+use crate::messages::supervision::{SupervisionEvent, Transition};
+
+/// Between two tries to reach the auditor.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Where entries of the service itself go.
+#[derive(Clone)]
+pub struct Recorder {
+    pub node: NodeId,
+    pub begin: Port<BeginEpoch>,
+    pub record: Port<Record>,
+}
+
+impl Recorder {
+    /// Records news until the channel closes.
+    pub async fn run(self, mut news: mpsc::UnboundedReceiver<SupervisionEvent>) {
+        let epoch = self.epoch().await;
+        while let Some(event) = news.recv().await {
+            if let Some(entry) = entry(&self.node, epoch, &event) {
+                self.record(entry).await;
+            }
+        }
+    }
+
+    /// The number of this start, once the database has given it.
+    pub async fn epoch(&self) -> i64 {
+        loop {
+            if let Ok(Ok(epoch)) = self.begin.ask(BeginEpoch).await {
+                return epoch;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// An entry about the service itself.
+    pub fn note(&self, epoch: i64, op: &str, outcome: &str) -> Entry {
+        Entry {
+            at: clock::wall(),
+            node: self.node.clone(),
+            epoch,
+            actor: "service".to_owned(),
+            op: op.to_owned(),
+            subject: format!("node/{}", self.node),
+            outcome: outcome.to_owned(),
+            payload: None,
+            detail: Some(format!("version {}", env!("CARGO_PKG_VERSION"))),
+        }
+    }
+
+    /// Tries until the auditor has made the entry durable.
+    pub async fn record(&self, entry: Entry) {
+        loop {
+            match self.record.ask(Record(entry.clone())).await {
+                Ok(Ok(())) => return,
+                Ok(Err(fault)) => warn!(op = %entry.op, "an audit entry waits: {fault}"),
+                Err(fault) if fault.certainly_not_executed() => {}
+                // It may have been recorded: twice is better than not at all.
+                Err(fault) => info!(op = %entry.op, "an audit entry is recorded again: {fault}"),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// None: the first start of a child and its ordered stop are told by the service's own entries.
+fn entry(node: &NodeId, epoch: i64, event: &SupervisionEvent) -> Option<Entry> {
+    let (op, outcome, detail) = match &event.what {
+        Transition::Started if event.epoch > 1 => ("child.restarted", "up", format!("life {}", event.epoch)),
+        Transition::Started | Transition::Stopped | Transition::RestartIn { .. } => return None,
+        Transition::Exited { reason } => ("child.exited", "failed", reason.clone()),
+        Transition::BreakerOpened { retry_after } => {
+            ("breaker.opened", "open", format!("the address is withdrawn for {} s", retry_after.as_secs()))
+        }
+        Transition::BreakerHalfOpen => ("breaker.half_open", "half_open", "one request is let through".to_owned()),
+        Transition::BreakerClosed => ("breaker.closed", "closed", "the probe succeeded".to_owned()),
+        Transition::GaveUp { reason } => ("supervisor.gave_up", "failed", reason.clone()),
+        Transition::Abandoned => {
+            ("child.abandoned", "failed", "it did not stop in time and was left behind".to_owned())
+        }
+    };
+    let above = event.path.rsplit_once('/').map_or("root", |(above, _)| above);
+    Some(Entry {
+        at: event.at,
+        node: node.clone(),
+        epoch,
+        actor: format!("supervisor:{above}"),
+        op: op.to_owned(),
+        subject: format!("child/{}", event.path),
+        outcome: outcome.to_owned(),
+        payload: None,
+        detail: Some(detail),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(what: Transition, epoch: u64, op: Option<&str>) {
+        let at = chrono::DateTime::from_timestamp(1_700_000_000, 0).expect("time");
+        let event = SupervisionEvent { at, path: "root/agents/agents-3/PACER".into(), epoch, what };
+        let made = entry(&NodeId::new("n").expect("id"), 7, &event);
+        assert_eq!(made.as_ref().map(|entry| entry.op.as_str()), op);
+        if let Some(entry) = made {
+            assert_eq!(entry.actor, "supervisor:root/agents/agents-3");
+            assert_eq!(entry.subject, "child/root/agents/agents-3/PACER");
+        }
+    }
+
+    #[test]
+    fn failures_and_restarts_are_recorded_and_the_first_start_is_not() {
+        check(Transition::Started, 1, None);
+        check(Transition::Started, 2, Some("child.restarted"));
+        check(Transition::Exited { reason: "panic: x".into() }, 1, Some("child.exited"));
+        check(Transition::BreakerOpened { retry_after: Duration::from_secs(60) }, 1, Some("breaker.opened"));
+        check(Transition::GaveUp { reason: "x".into() }, 1, Some("supervisor.gave_up"));
+        check(Transition::Stopped, 1, None);
+    }
+}

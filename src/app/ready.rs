@@ -1,0 +1,139 @@
+//! When the service is ready, and how others learn of it: `run/service.json` in the data directory, and sd_notify(3).
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+use tracing::warn;
+
+use crate::messages::auditor::GetHead;
+use crate::messages::orchestrator::GetEngineStatus;
+use crate::messages::port::Port;
+use crate::messages::store::BeginEpoch;
+
+const LOOK: Duration = Duration::from_millis(20);
+/// PostgreSQL may have to recover from a crash, and a TPM chip to make its keys.
+const WITHIN: Duration = Duration::from_secs(180);
+
+#[derive(Debug, thiserror::Error)]
+pub enum NotReady {
+    #[error("not ready within {} s: {what}; the log above says why", WITHIN.as_secs())]
+    Late { what: &'static str },
+    #[error("told to stop before it was ready")]
+    Interrupted,
+}
+
+/// Asks the parts until all of them are there.
+pub struct Readiness {
+    begin: Port<BeginEpoch>,
+    head: Port<GetHead>,
+    engine: Port<GetEngineStatus>,
+}
+
+impl Readiness {
+    pub fn new(begin: Port<BeginEpoch>, head: Port<GetHead>, engine: Port<GetEngineStatus>) -> Self {
+        Readiness { begin, head, engine }
+    }
+
+    /// The number of this start.
+    pub async fn wait(&self) -> Result<i64, NotReady> {
+        let mut what = "the database";
+        let all = async {
+            loop {
+                if let Ok(Ok(epoch)) = self.begin.ask(BeginEpoch).await {
+                    what = "the engine, which reads the journal of the last start";
+                    if self.engine.ask(GetEngineStatus).await.is_ok_and(|status| status.recovered) {
+                        what = "the TPM, which signs the head of the audit log";
+                        if matches!(self.head.ask(GetHead).await, Ok(Ok(_))) {
+                            return epoch;
+                        }
+                    }
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let ready = tokio::time::timeout(WITHIN, all).await;
+        ready.map_err(|_| NotReady::Late { what })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}; its file system must have room", path.display())]
+pub struct AnnounceError {
+    pub path: PathBuf,
+    pub source: io::Error,
+}
+
+/// Where others find the service.
+pub struct Announcement {
+    path: PathBuf,
+    url: String,
+}
+
+pub struct Published {
+    pub url: String,
+    path: PathBuf,
+}
+
+impl Announcement {
+    pub fn new(data_dir: &Path, address: SocketAddr) -> Self {
+        let announcement = Announcement { path: data_dir.join("run/service.json"), url: format!("http://{address}") };
+        // What a killed service left behind must not be taken for this one.
+        announcement.clear();
+        announcement
+    }
+
+    fn clear(&self) {
+        if let Err(fault) = fs::remove_file(&self.path)
+            && fault.kind() != io::ErrorKind::NotFound
+        {
+            warn!("{} cannot be removed: {fault}", self.path.display());
+        }
+    }
+
+    pub fn publish(&self, epoch: i64) -> Result<Published, AnnounceError> {
+        let shown = json!({
+            "pid": std::process::id(), "url": self.url, "epoch": epoch.to_string(), "version": env!("CARGO_PKG_VERSION"),
+        });
+        let part = self.path.with_extension("part");
+        let write = || -> io::Result<()> {
+            if let Some(dir) = self.path.parent() {
+                fs::create_dir_all(dir)?;
+            }
+            fs::File::create(&part)?.write_all(shown.to_string().as_bytes())?;
+            fs::rename(&part, &self.path)
+        };
+        write().map_err(|source| AnnounceError { path: self.path.clone(), source })?;
+        notify("READY=1");
+        Ok(Published { url: self.url.clone(), path: self.path.clone() })
+    }
+}
+
+impl Published {
+    pub fn withdraw(self) {
+        notify("STOPPING=1");
+        if let Err(fault) = fs::remove_file(&self.path) {
+            warn!("{} cannot be removed: {fault}", self.path.display());
+        }
+    }
+}
+
+/// Tells the service manager, if one started us.
+fn notify(state: &str) {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let Some(place) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let name = place.as_encoded_bytes();
+    let told = UnixDatagram::unbound().and_then(|socket| {
+        let address = match name.strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(&place)?,
+        };
+        socket.send_to_addr(state.as_bytes(), &address)
+    });
+    if let Err(fault) = told {
+        warn!("the service manager cannot be told {state}: {fault}");
+    }
+}

@@ -1,0 +1,199 @@
+//! The supervision tree: every child, its rules, and the doors between them.
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::actors::agent::Agent;
+use crate::actors::auditor::{Auditor, AuditorPorts};
+use crate::actors::child::{ChildOptions, ChildSpec, Place, Readiness};
+use crate::actors::home::{Home, HomeError};
+use crate::actors::orchestrator::{Doors, Orchestrator};
+use crate::actors::postgres::Postgres;
+use crate::actors::server::{HttpServer, MakeServer};
+use crate::actors::signer::{Deadlines, Signer};
+use crate::actors::slot::Ref;
+use crate::actors::store_reader::StoreReader;
+use crate::actors::store_writer::StoreWriter;
+use crate::actors::supervisor::SupervisorSpec;
+use crate::actors::tpm::TpmKeeper;
+use crate::agents::catalog::Catalog;
+use crate::agents::profile::AgentProfile;
+use crate::app::parts::Parts;
+use crate::ids::AgentId;
+use crate::messages::auditor::EntriesCommitted;
+use crate::messages::port::{AskError, Port};
+use crate::resilience::breaker::BreakerOptions;
+use crate::resilience::restart::Intensity;
+use crate::resilience::roster::Strategy;
+use crate::store::database::{Database, Readers};
+use crate::toolkit::bench::Workbench;
+use crate::tools::toolbox::Toolbox;
+
+/// Agents per supervisor: one restart budget, one arbiter. Eight arbiters keep one blocked agent from holding up more
+/// than its own group, and cost less memory than eighty.
+const GROUP: usize = 10;
+const MINUTE: Duration = Duration::from_secs(60);
+/// PostgreSQL may have to recover from a crash; it gives up by itself before this.
+const CLUSTER_WITHIN: Duration = Duration::from_secs(150);
+const READY_WITHIN: Duration = Duration::from_secs(45);
+/// What stands in front of an outside part comes back as soon as that part does.
+const OUTSIDE_OPEN_FOR: Duration = Duration::from_secs(2);
+
+/// Ways into the children that the rest of the service uses.
+pub struct Members {
+    pub reader: Ref<StoreReader>,
+    pub writer: Ref<StoreWriter>,
+    pub signer: Ref<Signer>,
+    pub auditor: Ref<Auditor>,
+    pub orchestrator: Ref<Orchestrator>,
+    pub agents: BTreeMap<AgentId, Ref<Agent>>,
+}
+
+/// The database with its readers and its one writer; below a server of our own unless another one is named.
+pub struct Data {
+    pub spec: SupervisorSpec,
+    pub reader: Ref<StoreReader>,
+    pub writer: Ref<StoreWriter>,
+    pub committed: Arc<OnceLock<Port<EntriesCommitted>>>,
+}
+
+fn options(home: &Arc<Home>) -> ChildOptions {
+    ChildOptions::at(Place::Shared(Arc::clone(home)))
+}
+
+fn supervisor(name: &str, strategy: Strategy, most: usize, children: Vec<ChildSpec>) -> SupervisorSpec {
+    SupervisorSpec { name: name.to_owned(), strategy, intensity: Intensity { max: most, within: MINUTE }, children }
+}
+
+fn outside() -> Option<BreakerOptions> {
+    Some(BreakerOptions { open_for: OUTSIDE_OPEN_FOR, ..BreakerOptions::default() })
+}
+
+/// Tells the auditor of commits once there is an auditor.
+fn later(door: &Arc<OnceLock<Port<EntriesCommitted>>>) -> Port<EntriesCommitted> {
+    let door = Arc::clone(door);
+    Port::answering(move |news| match door.get() {
+        Some(port) => port.try_tell(news),
+        None => Err(AskError::Unavailable { retry_after: Duration::ZERO, reason: "not built yet".into() }),
+    })
+}
+
+pub fn data(parts: &Parts, database: &Database, readers: &Readers) -> Result<Data, HomeError> {
+    let home = Home::start("data")?;
+    let mut children = Vec::new();
+    if let Some(spec) = parts.cluster.clone() {
+        let name = parts.database_name.clone();
+        let rules = ChildOptions {
+            readiness: Readiness::WhenReady { within: CLUSTER_WITHIN },
+            grace: Duration::from_secs(20),
+            breaker: None,
+            ..options(&home)
+        };
+        children.push(ChildSpec::worker("postgres", rules, move || Postgres::new(spec.clone(), name.clone())).0);
+    }
+    let committed = Arc::new(OnceLock::new());
+    let (node, epoch, auditor) = (parts.node.clone(), Arc::new(OnceLock::new()), later(&committed));
+    let database = database.clone();
+    let rules = ChildOptions {
+        readiness: Readiness::WhenReady { within: READY_WITHIN },
+        cap: 4096,
+        breaker: outside(),
+        ..options(&home)
+    };
+    let make = move || StoreWriter::new(database.clone(), node.clone(), epoch.clone(), Some(auditor.clone()));
+    let (spec, writer) = ChildSpec::worker("store-writer", rules, make);
+    children.push(spec);
+    let (node, readers) = (parts.node.clone(), readers.clone());
+    let rules = ChildOptions { cap: 1024, breaker: outside(), ..options(&home) };
+    let (spec, reader) =
+        ChildSpec::worker("store-reader", rules, move || StoreReader::new(readers.clone(), node.clone()));
+    children.push(spec);
+    Ok(Data { spec: supervisor("data", Strategy::RestForOne, 10, children), reader, writer, committed })
+}
+
+pub fn trust(parts: &Parts, data: &Data) -> Result<(SupervisorSpec, Ref<Signer>, Ref<Auditor>), HomeError> {
+    let home = Home::start("trust")?;
+    let ready = Readiness::WhenReady { within: READY_WITHIN };
+    let (choice, state) = (parts.tpm.clone(), parts.data_dir.join("tpm"));
+    let rules = ChildOptions { readiness: ready, breaker: None, ..options(&home) };
+    let (keeper_spec, keeper) = ChildSpec::worker("tpm", rules, move || TpmKeeper::new(choice.clone(), state.clone()));
+    let (locate, hung) = (keeper.port(), keeper.port());
+    let rules = ChildOptions { readiness: ready, breaker: outside(), ..options(&home) };
+    let make = move || Signer::new(locate.clone(), hung.clone(), Deadlines::default());
+    let (signer_spec, signer) = ChildSpec::worker("signer", rules, make);
+    let ports = AuditorPorts {
+        key: signer.port(),
+        sign: signer.port(),
+        append: data.writer.port(),
+        count: data.reader.port(),
+        load: data.reader.port(),
+    };
+    let (node, dir) = (parts.node.clone(), parts.data_dir.join("audit"));
+    let rules = ChildOptions { readiness: ready, cap: 4096, breaker: outside(), ..options(&home) };
+    let make = move || Auditor::new(&node, dir.clone(), ports.clone());
+    let (auditor_spec, auditor) = ChildSpec::worker("auditor", rules, make);
+    // The first to know wins; there is only one.
+    data.committed.get_or_init(|| auditor.port());
+    let children = vec![keeper_spec, signer_spec, auditor_spec];
+    Ok((supervisor("trust", Strategy::RestForOne, 10, children), signer, auditor))
+}
+
+/// Supervisors of ten agents each, in the order of the agents' ids.
+pub fn agents(
+    catalog: &Catalog,
+    toolbox: &Arc<Toolbox>,
+    bench: &Arc<Workbench>,
+) -> Result<(SupervisorSpec, BTreeMap<AgentId, Ref<Agent>>), HomeError> {
+    let profiles: Vec<&Arc<AgentProfile>> = catalog.iter().collect();
+    let mut groups = Vec::new();
+    let mut members = BTreeMap::new();
+    for (number, group) in profiles.chunks(GROUP).enumerate() {
+        let name = format!("agents-{number}");
+        let home = Home::start(&name)?;
+        let mut children = Vec::new();
+        for profile in group {
+            let (profile, toolbox, bench) = (Arc::clone(profile), Arc::clone(toolbox), Arc::clone(bench));
+            // The agent ends a late tool itself. A tool that takes its time is slow, not sick.
+            let slow = BreakerOptions { slow: profile.timeout, ..BreakerOptions::default() };
+            let rules = ChildOptions { deadline: None, breaker: Some(slow), ..options(&home) };
+            let id = profile.id.clone();
+            let make = move || Agent::new(Arc::clone(&profile), Arc::clone(&toolbox), Arc::clone(&bench));
+            let (spec, agent) = ChildSpec::worker(id.as_str(), rules, make);
+            children.push(spec);
+            members.insert(id, agent);
+        }
+        groups.push(ChildSpec::supervisor(supervisor(&name, Strategy::OneForOne, 20, children)));
+    }
+    Ok((supervisor("agents", Strategy::OneForOne, 10, groups), members))
+}
+
+pub fn engine(
+    parts: &Parts,
+    data: &Data,
+    agents: &BTreeMap<AgentId, Ref<Agent>>,
+) -> Result<(SupervisorSpec, Ref<Orchestrator>), HomeError> {
+    let home = Home::start("engine")?;
+    let doors = Doors {
+        agents: Arc::new(agents.iter().map(|(id, agent)| (id.clone(), agent.port())).collect()),
+        begin: data.writer.port(),
+        append: data.writer.port(),
+        load_open: data.reader.port(),
+    };
+    let (node, most) = (parts.node.clone(), parts.max_open_runs);
+    let rules = ChildOptions { cap: 4096, breaker: outside(), ..options(&home) };
+    let (spec, orchestrator) =
+        ChildSpec::worker("orchestrator", rules, move || Orchestrator::new(node.clone(), most, doors.clone()));
+    Ok((supervisor("engine", Strategy::OneForOne, 10, vec![spec]), orchestrator))
+}
+
+pub fn edges(listener: Arc<std::net::TcpListener>, make: Arc<MakeServer>) -> Result<SupervisorSpec, HomeError> {
+    let home = Home::start("edges")?;
+    let rules = ChildOptions { grace: Duration::from_secs(12), breaker: None, ..options(&home) };
+    let (spec, _) = ChildSpec::worker("http", rules, move || HttpServer::new(Arc::clone(&listener), Arc::clone(&make)));
+    Ok(supervisor("edges", Strategy::OneForOne, 10, vec![spec]))
+}
+
+/// Started from the first to the last, stopped from the last to the first.
+pub fn root(parts: Vec<SupervisorSpec>) -> SupervisorSpec {
+    supervisor("root", Strategy::OneForOne, 5, parts.into_iter().map(ChildSpec::supervisor).collect())
+}

@@ -1,0 +1,185 @@
+//! What a reply means for the breaker of the child that gave it.
+//!
+//! Every reply type says so itself, here in one list: a child that answers "you asked for nonsense" works, and a
+//! breaker must not open because its callers are wrong.
+use crate::ids::RunId;
+use crate::messages::agent::AgentStats;
+use crate::messages::agent::StepNotDone;
+use crate::messages::auditor::AuditError;
+use crate::messages::auditor::SignedHead;
+use crate::messages::auditor::VerifierKey;
+use crate::messages::orchestrator::EngineStatus;
+use crate::messages::orchestrator::StartError;
+use crate::messages::signer::LogKey;
+use crate::messages::signer::SignError;
+use crate::messages::store::Appended;
+use crate::messages::store::RunPage;
+use crate::messages::store::StoreError;
+use crate::messages::store::StoreStatus;
+use crate::messages::supervision::Node;
+use crate::messages::tpm::TpmAddress;
+use crate::toolkit::cx::Quote;
+use crate::toolkit::cx::Signed;
+use crate::toolkit::output::Status;
+use crate::workflow::result::StepResult;
+
+/// How one request counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    Ok,
+    Failed,
+    /// Says nothing about the child's health: the caller's mistake, or the fault of something behind the child.
+    Ignored,
+}
+
+/// What every reply of a supervised child must tell. The default is for replies that can only be good.
+pub trait Outcome {
+    fn class(&self) -> Class {
+        Class::Ok
+    }
+}
+
+/// What the error side of a reply must tell.
+pub trait ErrorClass {
+    fn class(&self) -> Class;
+}
+
+impl<T: Outcome, E: ErrorClass> Outcome for Result<T, E> {
+    fn class(&self) -> Class {
+        match self {
+            Ok(reply) => reply.class(),
+            Err(error) => error.class(),
+        }
+    }
+}
+
+impl<T> Outcome for Option<T> {}
+impl<T> Outcome for Vec<T> {}
+impl<T> Outcome for std::ops::Range<T> {}
+impl<T> Outcome for tokio::sync::oneshot::Receiver<T> {}
+impl Outcome for () {}
+impl Outcome for bool {}
+impl Outcome for u32 {}
+impl Outcome for u64 {}
+impl Outcome for String {}
+impl Outcome for RunId {}
+impl Outcome for EngineStatus {}
+impl Outcome for Appended {}
+impl Outcome for RunPage {}
+impl Outcome for StoreStatus {}
+impl Outcome for SignedHead {}
+impl Outcome for VerifierKey {}
+impl Outcome for LogKey {}
+impl Outcome for TpmAddress {}
+impl Outcome for Signed {}
+impl Outcome for Quote {}
+impl Outcome for Node {}
+impl Outcome for AgentStats {}
+
+/// A tool that failed on good input counts against its agent; a host that lacks the facility does not.
+impl Outcome for StepResult {
+    fn class(&self) -> Class {
+        let bad_input = self.output.reason.as_ref().is_some_and(|reason| reason.code == "invalid_input");
+        match self.output.status {
+            Status::Ok | Status::Degraded => Class::Ok,
+            Status::Failed | Status::TimedOut if !bad_input => Class::Failed,
+            Status::Failed | Status::TimedOut | Status::Unavailable | Status::Denied | Status::Aborted => {
+                Class::Ignored
+            }
+        }
+    }
+}
+
+impl ErrorClass for StepNotDone {
+    fn class(&self) -> Class {
+        match self {
+            StepNotDone::ToolPanicked { .. } | StepNotDone::Drill => Class::Failed,
+        }
+    }
+}
+
+impl ErrorClass for SignError {
+    fn class(&self) -> Class {
+        match self {
+            SignError::Refused { .. } | SignError::Hung { .. } | SignError::Gone { .. } => Class::Failed,
+            SignError::Invalid { .. } | SignError::Busy => Class::Ignored,
+        }
+    }
+}
+
+impl ErrorClass for StoreError {
+    fn class(&self) -> Class {
+        match self {
+            StoreError::Unreachable { .. } | StoreError::Unknown { .. } => Class::Failed,
+            // the database answers: withdrawing the store would take the reads away and mend nothing
+            StoreError::Refused { .. } | StoreError::Fenced { .. } | StoreError::Damaged { .. } => Class::Ignored,
+        }
+    }
+}
+
+impl ErrorClass for AuditError {
+    fn class(&self) -> Class {
+        match self {
+            AuditError::Disk { .. } => Class::Failed,
+            // the signer has a breaker of its own; the auditor goes on recording without it
+            AuditError::BeyondEnd { .. } | AuditError::NotSigned { .. } => Class::Ignored,
+        }
+    }
+}
+
+impl ErrorClass for StartError {
+    fn class(&self) -> Class {
+        match self {
+            // the store's failure, counted there
+            StartError::NotDurable { .. } | StartError::TooMany { .. } => Class::Ignored,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::toolkit::output::Output;
+    use crate::toolkit::output::Reason;
+
+    fn step(status: Status, code: &str) -> Result<StepResult, StepNotDone> {
+        let output = Output { status, data: Value::Null, evidence: vec![], reason: Some(Reason::new(code, "x", "y")) };
+        Ok(StepResult { output, findings: vec![], duration_ms: 1.0 })
+    }
+
+    #[test]
+    fn a_step_counts_by_its_status_and_bad_input_does_not_count() {
+        let table = [
+            (Status::Ok, "", Class::Ok),
+            (Status::Degraded, "no_facility", Class::Ok),
+            (Status::Failed, "io", Class::Failed),
+            (Status::TimedOut, "timeout", Class::Failed),
+            (Status::Failed, "invalid_input", Class::Ignored),
+            (Status::Unavailable, "not_built", Class::Ignored),
+            (Status::Denied, "no_privilege", Class::Ignored),
+            (Status::Aborted, "cancelled", Class::Ignored),
+        ];
+        for (status, code, class) in table {
+            assert_eq!(step(status, code).class(), class, "{status:?} {code}");
+        }
+        let drilled: Result<StepResult, StepNotDone> = Err(StepNotDone::Drill);
+        assert_eq!(drilled.class(), Class::Failed);
+    }
+
+    #[test]
+    fn errors_of_the_caller_are_ignored_and_errors_of_the_child_fail() {
+        let detail = || "d".to_owned();
+        let unreachable: Result<u64, StoreError> = Err(StoreError::Unreachable { detail: detail() });
+        let refused: Result<u64, StoreError> = Err(StoreError::Refused { detail: detail() });
+        let gone: Result<(), SignError> = Err(SignError::Gone { detail: detail() });
+        let invalid: Result<(), SignError> = Err(SignError::Invalid { detail: detail() });
+        let disk: Result<(), AuditError> = Err(AuditError::Disk { detail: detail() });
+        let unsigned: Result<(), AuditError> = Err(AuditError::NotSigned { detail: detail() });
+        assert_eq!([unreachable.class(), refused.class()], [Class::Failed, Class::Ignored]);
+        assert_eq!([gone.class(), invalid.class()], [Class::Failed, Class::Ignored]);
+        assert_eq!([disk.class(), unsigned.class()], [Class::Failed, Class::Ignored]);
+        assert_eq!(Ok::<(), SignError>(()).class(), Class::Ok);
+    }
+}

@@ -1,0 +1,2 @@
+//! Tools about the control plane itself.
+pub mod cp_echo;

@@ -1,0 +1,4 @@
+//! Tools about what starts by itself.
+pub mod commands;
+pub mod persist_list;
+pub mod places;

@@ -1,0 +1,3 @@
+//! Tools about installed software.
+pub mod dpkg;
+pub mod pkg_inventory;

@@ -1,0 +1,2 @@
+//! Tools that write for people.
+pub mod report_render;

@@ -1,0 +1,3 @@
+//! Tools about the TPM.
+pub mod quote;
+pub mod tpm_attest;

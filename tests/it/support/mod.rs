@@ -1,0 +1,5 @@
+//! What the integration tests share.
+pub mod database;
+pub mod records;
+pub mod service;
+pub mod tpm;

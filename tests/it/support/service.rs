@@ -1,0 +1,237 @@
+//! The whole service as its user meets it: the real binary, its own data directory, PostgreSQL and swtpm.
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use dsmil::clock;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_dsmil");
+const START: Duration = Duration::from_secs(60);
+
+/// A data directory that outlives the services started in it.
+pub struct Home {
+    dir: tempfile::TempDir,
+}
+
+impl Home {
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("dsmil-it-").tempdir().expect("temp dir");
+        // Started as root, the service becomes the system user, who must get through to the data directory.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
+        Home { dir }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).expect("write");
+        path
+    }
+
+    /// A command of the tool, told where the data directory is.
+    pub fn dsmil(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("run dsmil")
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command
+            .arg("--data-dir")
+            .arg(self.data())
+            .args(args)
+            .env_remove("DATABASE_URL")
+            .env_remove("DSMIL_URL")
+            .env_remove("DSMIL_TOKEN");
+        command
+    }
+}
+
+impl Drop for Home {
+    /// Children of a service that was killed on purpose are ended here, and only those: their pids are in our files.
+    fn drop(&mut self) {
+        let postmaster = self.data().join("postgres/data/postmaster.pid");
+        let emulator = self.data().join("tpm/swtpm.pid");
+        for file in [postmaster, emulator] {
+            let pid = fs::read_to_string(&file).ok().and_then(|text| text.lines().next()?.trim().parse::<i32>().ok());
+            if let Some(pid) = pid.filter(|pid| names(*pid, self.dir.path())) {
+                kill(Pid::from_raw(pid), Signal::SIGKILL).expect("end an orphan of this test");
+            }
+        }
+    }
+}
+
+fn names(pid: i32, dir: &Path) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).contains(&dir.display().to_string())
+}
+
+/// A running service; ended when dropped.
+pub struct Service {
+    pub url: String,
+    pub token: String,
+    child: Child,
+}
+
+impl Service {
+    /// Starts on a free port and waits until it is ready.
+    pub fn start(home: &Home) -> Self {
+        Service::start_with(home, &[])
+    }
+
+    pub fn start_with(home: &Home, extra: &[&str]) -> Self {
+        let ready = home.data().join("run/service.json");
+        if let Err(error) = fs::remove_file(&ready) {
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+        }
+        let log = fs::File::create(home.path("serve.log")).expect("log file");
+        let mut args = vec!["serve", "--listen", "127.0.0.1:0"];
+        args.extend(extra);
+        let mut child = home.command(&args).stdout(Stdio::null()).stderr(log).spawn().expect("start dsmil serve");
+        let give_up = clock::now() + START;
+        let found = loop {
+            if let Some(found) = fs::read(&ready).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) {
+                break found;
+            }
+            let log = || fs::read_to_string(home.path("serve.log")).unwrap_or_default();
+            if let Some(status) = child.try_wait().expect("wait") {
+                panic!("the service ended with {status} before it was ready:\n{}", log());
+            }
+            assert!(clock::now() < give_up, "the service is not ready after {START:?}:\n{}", log());
+            std::thread::park_timeout(Duration::from_millis(10));
+        };
+        let token = fs::read_to_string(home.data().join("admin.token")).expect("admin.token").trim().to_owned();
+        Service { url: found["url"].as_str().expect("url").to_owned(), token, child }
+    }
+
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("pid")
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, None, Some(&self.token))
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call("POST", path, Some(body.to_string()), Some(&self.token))
+    }
+
+    pub fn call(&self, method: &str, path: &str, body: Option<String>, token: Option<&str>) -> Answer {
+        let host = self.url.strip_prefix("http://").expect("http");
+        let mut stream = TcpStream::connect(host).expect("connect");
+        stream.set_read_timeout(Some(Duration::from_secs(90))).expect("timeout");
+        let body = body.unwrap_or_default();
+        let bearer = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{bearer}");
+        let request = format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
+        stream.write_all(request.as_bytes()).expect("send");
+        Answer::read(BufReader::new(stream))
+    }
+
+    /// Submits a workflow and gives the id of its run.
+    pub fn submit(&self, document: &Value) -> String {
+        let answer = self.post("/api/v1/workflows", document);
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        answer.json()["workflow_id"].as_str().expect("workflow_id").to_owned()
+    }
+
+    /// The run, once it has ended.
+    pub fn finished(&self, run: &str) -> Value {
+        let give_up = clock::now() + Duration::from_secs(120);
+        loop {
+            let answer = self.get(&format!("/api/v1/workflows/{run}?wait=30s"));
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            let shape = answer.json();
+            let status = shape["status"].as_str().expect("status");
+            if !matches!(status, "pending" | "running" | "paused" | "waiting") {
+                return shape;
+            }
+            assert!(clock::now() < give_up, "run {run} does not end: {shape:#}");
+        }
+    }
+
+    /// SIGKILL: no clean-up of any kind.
+    pub fn kill(mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
+
+    /// SIGTERM, and the exit status.
+    pub fn stop(mut self) -> i32 {
+        kill(Pid::from_raw(self.pid()), Signal::SIGTERM).expect("terminate");
+        self.child.wait().expect("wait").code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+            return;
+        }
+        let stopped = kill(Pid::from_raw(self.pid()), Signal::SIGTERM);
+        let give_up = clock::now() + Duration::from_secs(20);
+        while stopped.is_ok() && clock::now() < give_up {
+            if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
+            eprintln!("the service could not be ended: {error}");
+        }
+    }
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    fn read(mut from: BufReader<TcpStream>) -> Self {
+        let mut line = String::new();
+        from.read_line(&mut line).expect("status line");
+        let status = line
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or_else(|| panic!("no status in {line:?}"));
+        let mut headers = Vec::new();
+        loop {
+            line.clear();
+            from.read_line(&mut line).expect("header");
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let length =
+            headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        from.read_exact(&mut body).expect("body");
+        Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.body))
+    }
+}
