@@ -11,13 +11,12 @@ use crate::audit::entry::canonical;
 use crate::audit::merkle::hash_leaf;
 use crate::audit::note::NoteKey;
 use crate::audit::tlog_proof::TlogProof;
-use crate::audit::verify::verify;
 use crate::cli::args::AuditCommand;
 use crate::cli::fail::Failure;
-use crate::cli::log_dir::LogDir;
 use crate::cli::render;
 use crate::cli::shell::{Shell, warn};
 use crate::client::http::Client;
+use crate::logfiles::disk;
 
 /// Where a log and its key lie in a data directory.
 pub fn log_dir(data_dir: &Path) -> PathBuf {
@@ -25,7 +24,7 @@ pub fn log_dir(data_dir: &Path) -> PathBuf {
 }
 
 pub fn vkey_file(data_dir: &Path) -> PathBuf {
-    data_dir.join("audit/vkey")
+    log_dir(data_dir).join("vkey")
 }
 
 const LOOK: Duration = Duration::from_secs(1);
@@ -35,7 +34,7 @@ const STRETCH: u64 = 1_000;
 pub fn audit(shell: &Shell, command: AuditCommand) -> Result<(), Failure> {
     match command {
         AuditCommand::Tail { lines, follow } => shell.wait_for(tail(shell, lines, follow)),
-        AuditCommand::Verify { dir, vkey, pin } => verify_dir(shell, dir, vkey, pin),
+        AuditCommand::Verify { dir, vkey, pin } => verify(shell, dir, vkey, pin),
         AuditCommand::Prove { index, to, vkey } => shell.wait_for(prove(shell, index, to, vkey)),
         AuditCommand::Export { from, to } => shell.wait_for(export(shell, from, to)),
     }
@@ -58,7 +57,7 @@ async fn tail(shell: &Shell, lines: u64, follow: bool) -> Result<(), Failure> {
     }
 }
 
-fn verify_dir(shell: &Shell, dir: Option<PathBuf>, vkey: Option<PathBuf>, pin: Option<PathBuf>) -> Result<(), Failure> {
+fn verify(shell: &Shell, dir: Option<PathBuf>, vkey: Option<PathBuf>, pin: Option<PathBuf>) -> Result<(), Failure> {
     // With both named nothing is asked of this host: the log may come from another.
     let home = || shell.data_dir();
     let dir = dir.map_or_else(|| home().map(|home| log_dir(&home)), Ok)?;
@@ -68,25 +67,16 @@ fn verify_dir(shell: &Shell, dir: Option<PathBuf>, vkey: Option<PathBuf>, pin: O
         );
     }
     let vkey = vkey.map_or_else(|| home().map(|home| vkey_file(&home)), Ok)?;
-    let key = read(&vkey, "verifier key")?;
-    let pin = pin.map(|pin| read(&pin, "pinned checkpoint")).transpose()?;
-    if !dir.is_dir() {
-        return Err(Failure::failed(format!("there is no log at {}", dir.display())));
-    }
-    let verdict = verify(&LogDir::new(&dir), &key, pin.as_deref()).map_err(|cause| Failure::of(&cause))?;
+    let verdict = disk::verify_dir(&dir, &vkey, pin.as_deref()).map_err(|cause| Failure::of(&cause))?;
     shell.show(&verdict, |verdict, _| format!("{verdict}\n"))?;
     if verdict.is_good() { Ok(()) } else { Err(Failure::failed("the log does not verify")) }
-}
-
-fn read(file: &Path, what: &str) -> Result<String, Failure> {
-    fs::read_to_string(file)
-        .map_err(|cause| Failure::failed(format!("cannot read the {what} {}: {cause}", file.display())))
 }
 
 async fn prove(shell: &Shell, index: u64, to: Option<PathBuf>, vkey: Option<PathBuf>) -> Result<(), Failure> {
     let client = shell.client()?;
     let key = match vkey {
-        Some(file) => read(&file, "verifier key")?,
+        Some(file) => fs::read_to_string(&file)
+            .map_err(|cause| Failure::failed(format!("cannot read the verifier key {}: {cause}", file.display())))?,
         None => client.verifier_key().await?,
     };
     let (proof, head) = fetch_proof(&client, index, &key).await?;

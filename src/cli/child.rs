@@ -74,6 +74,11 @@ impl Service {
         }
     }
 
+    /// False once its end was seen.
+    pub fn runs(&self) -> bool {
+        self.child.id().is_some()
+    }
+
     /// Ends it in order; if it does not end in time, at once.
     pub async fn stop(&mut self) -> Result<(), Failure> {
         let Some(pid) = self.child.id() else { return Ok(()) };

@@ -16,7 +16,6 @@ pub mod doctor;
 pub mod document;
 pub mod fail;
 pub mod follow;
-pub mod log_dir;
 #[cfg(test)]
 mod over_the_wire;
 pub mod playbooks;

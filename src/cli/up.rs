@@ -36,7 +36,9 @@ pub fn up(shell: &Shell, args: UpArgs) -> Result<(), Failure> {
         let mut service = Service::start(shell, &data_dir)?;
         shell.say(&format!("starting the service; its log is {}", service.log().display()));
         let served = serve_and_run(shell, &data_dir, args, &mut service, stale.as_deref()).await;
-        shell.say("stopping the service");
+        if service.runs() {
+            shell.say("stopping the service");
+        }
         let stopped = service.stop().await;
         served.and(stopped)
     })

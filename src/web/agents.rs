@@ -152,3 +152,101 @@ fn agent_state(state: ChildState) -> AgentState {
         ChildState::Down => AgentState::Down,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::ids::ToolId;
+    use crate::messages::supervision::BreakerView;
+    use crate::messages::supervision::NodeKind;
+    use crate::web::asked::{ask, request};
+    use crate::web::fakes::{edges, shut, worker};
+    use crate::web::routes::Edges;
+
+    /// One agent, `PACER`, whose child is as `node` says.
+    fn with_agent(node: Node) -> Edges {
+        let text = "---\nname: pacer\ndescription: Use before heavy work.\ndsmil: { group: core, domain: load, policy: ro, \
+                    criticality: normal, timeout: 10s, tools: [load.read] }\n---\nRead twice.\n";
+        let tools = BTreeSet::from([ToolId::new("load.read").expect("a tool id")]);
+        let files = [("pacer.md".to_owned(), text.to_owned())];
+        let catalog = Catalog::from_files(files.into_iter(), &tools).expect("a catalog");
+        let mut edges = edges();
+        edges.agents.catalog = Arc::new(catalog);
+        edges.agents.tree = Port::answering(move |_| {
+            let group = Node { children: vec![node.clone()], kind: NodeKind::Supervisor, ..worker("agents-1") };
+            Ok(Node { children: vec![group], kind: NodeKind::Supervisor, ..worker("root") })
+        });
+        edges
+    }
+
+    fn pacer() -> AgentId {
+        AgentId::new("PACER").expect("an agent id")
+    }
+
+    #[actix_web::test]
+    async fn an_agent_is_its_profile_its_child_and_its_figures() {
+        let mut edges = with_agent(Node { restarts: 2, queue: 1, ..worker("PACER") });
+        let stats =
+            AgentStats { done: 9, failed: 1, p50_ms: Some(4.0), p95_ms: Some(9.5), success_rate: Some(0.9), queue: 3 };
+        let figures = Port::answering(move |_| Ok(stats.clone()));
+        edges.agents.stats = Arc::new(BTreeMap::from([(pacer(), figures)]));
+        let agent = ask(edges.clone(), request("GET /api/v1/agents")).await.json()["agents"][0].clone();
+        for (key, value) in [
+            ("agent_id", json!("PACER")),
+            ("group", json!("core")),
+            ("tools", json!(["load.read"])),
+            ("policy", json!("ro")),
+            ("state", json!("up")),
+            ("breaker", json!({ "state": "closed", "retry_after_s": null })),
+            ("queue", json!(3)),
+            ("restarts", json!(2)),
+            ("p50_ms", json!(4.0)),
+            ("p95_ms", json!(9.5)),
+            ("success_rate", json!(0.9)),
+        ] {
+            assert_eq!(agent[key], value, "{key} of {agent}");
+        }
+        let one = ask(edges, request("GET /api/v1/agents/pacer")).await.json();
+        assert_eq!(one["instructions"].as_str().map(str::trim), Some("Read twice."));
+    }
+
+    #[actix_web::test]
+    async fn an_agent_behind_an_open_breaker_is_listed_without_figures() {
+        let breaker = Some(BreakerView { state: "open", retry_after_s: Some(42.0) });
+        let mut edges = with_agent(Node { state: ChildState::Open, breaker, ..worker("PACER") });
+        edges.agents.stats = Arc::new(BTreeMap::from([(pacer(), shut())]));
+        let agent = ask(edges, request("GET /api/v1/agents")).await.json()["agents"][0].clone();
+        assert_eq!((&agent["state"], &agent["breaker"]["retry_after_s"]), (&json!("open"), &json!(42.0)));
+        assert_eq!((&agent["p50_ms"], &agent["success_rate"]), (&json!(null), &json!(null)));
+    }
+
+    #[actix_web::test]
+    async fn a_restart_names_the_child_and_an_unknown_agent_is_not_found() {
+        let mut edges = with_agent(worker("PACER"));
+        edges.agents.restart = Port::answering(|asked: RestartChild| Ok(asked.name == "PACER"));
+        assert_eq!(ask(edges.clone(), request("POST /api/v1/agents/PACER/restart")).await.status, 202);
+        assert_eq!(ask(edges.clone(), request("POST /api/v1/agents/NOBODY/restart")).await.status, 404);
+        assert_eq!(ask(edges, request("GET /api/v1/agents/NOBODY")).await.status, 404);
+    }
+
+    #[actix_web::test]
+    async fn drills_need_to_be_allowed() {
+        let asked = |body: &'static str| request("POST /api/v1/agents/PACER/drill").set_payload(body);
+        let refused = ask(with_agent(worker("PACER")), asked(r#"{"fault":"panic"}"#)).await;
+        assert_eq!(refused.status, 404);
+        let mut edges = with_agent(worker("PACER"));
+        let door = Port::answering(|Drill(fault)| {
+            assert_eq!(fault, Fault::Panic);
+            Ok(())
+        });
+        edges.agents.drill = Some(Arc::new(BTreeMap::from([(pacer(), door)])));
+        assert_eq!(ask(edges.clone(), asked(r#"{"fault":"panic"}"#)).await.status, 202);
+        for bad in [r#"{"fault":"explode"}"#, r#"{"fault":"panic","twice":true}"#, "{"] {
+            assert_eq!(ask(edges.clone(), asked(bad)).await.status, 400, "{bad}");
+        }
+    }
+}

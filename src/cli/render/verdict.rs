@@ -122,7 +122,7 @@ mod tests {
             url: "http://127.0.0.1:8787".into(),
             token_file: "/d/admin.token".into(),
             log_dir: "/d/audit/log".into(),
-            vkey_file: "/d/audit/vkey".into(),
+            vkey_file: "/d/audit/log/vkey".into(),
         }
     }
 
