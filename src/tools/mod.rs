@@ -15,6 +15,8 @@ pub mod redact;
 pub mod schema;
 pub mod secret;
 pub mod toolbox;
+#[cfg(test)]
+mod torn_host;
 
 use crate::toolkit::spec::Tool;
 use crate::tools::host::cpu_inspect::CpuInspect;
