@@ -2,6 +2,8 @@
 #![expect(clippy::expect_used, reason = "a test says what it expected and fails")]
 // `cfg(test)` tells the lints that the plumbing of tests may unwrap, too.
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod crash;
@@ -22,8 +24,6 @@ mod store_cluster;
 mod store_faults;
 #[cfg(test)]
 mod supervision;
-#[cfg(test)]
-mod audit;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
