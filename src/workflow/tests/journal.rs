@@ -32,7 +32,7 @@ fn operations_have_an_audit_entry_and_every_event_a_row_that_reads_back() {
     for (seq, (_, event)) in (0..).zip(bench.events(bench.journal.len())) {
         let row = row_for(&bench.run, seq, &event, writer).expect("a row");
         assert_eq!(serde_json::from_value::<RunEvent>(row.body.clone()).expect("read back"), event);
-        assert_eq!((row.seq, row.body["kind"].as_str()), (seq, Some(row.kind)));
+        assert_eq!((row.seq, row.body["kind"].as_str()), (seq, Some(row.kind.as_str())));
         assert_eq!(row.agent.is_some(), row.step.is_some());
         let entry = row.entry.map(|entry| {
             assert!(entry.subject.starts_with("run/00000000-0000-0000-0000-000000000001"));
@@ -40,7 +40,7 @@ fn operations_have_an_audit_entry_and_every_event_a_row_that_reads_back() {
             let payload = if entry.payload.is_some() { " +payload" } else { "" };
             format!(" -> {} {} {} {}{payload}", entry.actor, entry.op, subject, entry.outcome)
         });
-        lines.push(format!("{} {}{}", row.kind, row.status.unwrap_or("-"), entry.unwrap_or_default()));
+        lines.push(format!("{} {}{}", row.kind, row.status.as_deref().unwrap_or("-"), entry.unwrap_or_default()));
     }
     assert_eq!(
         lines,
