@@ -38,6 +38,16 @@ where
     subscriber(config, writer, terminal, color)?.try_init().map_err(TelemetryError::Twice)
 }
 
+/// A bare level is meant for this service: libraries that tell every step of theirs stay a level below.
+fn quietened(level: &str) -> String {
+    let bare = level.chars().all(|c| c.is_ascii_alphabetic());
+    if bare && level.eq_ignore_ascii_case("info") {
+        format!("{level},tss_esapi=warn,actix_server=warn")
+    } else {
+        level.to_owned()
+    }
+}
+
 fn subscriber<W>(
     config: &LogConfig,
     writer: W,
@@ -47,7 +57,7 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(&config.level)
+    let filter = EnvFilter::try_new(quietened(&config.level))
         .map_err(|source| TelemetryError::Filter { level: config.level.clone(), source })?;
     let json = match config.format {
         LogFormat::Json => true,

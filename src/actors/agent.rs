@@ -61,19 +61,21 @@ impl Agent {
                 Arc::clone(&self.places),
                 order.clone(),
             )),
-            Err(refusal) => Box::pin(std::future::ready(Ok(refusal))),
+            Err(refusal) => Box::pin(std::future::ready(Ok(*refusal))),
         }
     }
 
     /// Grants are checked again here: the agent does not trust whoever planned the step.
-    fn tool_for(&self, id: &ToolId) -> Result<Arc<dyn Tool>, Output> {
+    fn tool_for(&self, id: &ToolId) -> Result<Arc<dyn Tool>, Box<Output>> {
         if !self.profile.tools.contains(id) {
             let detail = format!("agent {} is not granted {id}; its tools are listed in its profile", self.profile.id);
-            return Err(Output::without_data(Status::Denied, Reason::new("not_granted", id.as_str(), detail)));
+            let reason = Reason::new("not_granted", id.as_str(), detail);
+            return Err(Box::new(Output::without_data(Status::Denied, reason)));
         }
         self.toolbox.get(id).cloned().ok_or_else(|| {
             let detail = format!("{id} is not in the catalogue of this release");
-            Output::without_data(Status::Unavailable, Reason::new("unknown_tool", id.as_str(), detail))
+            let reason = Reason::new("unknown_tool", id.as_str(), detail);
+            Box::new(Output::without_data(Status::Unavailable, reason))
         })
     }
 

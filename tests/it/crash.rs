@@ -65,7 +65,7 @@ fn check_audit(home: &Home, service: Service, runs: &[String]) {
         }
     }
     assert_eq!(service.stop(), 0);
-    let vkey = home.data().join("audit/vkey");
+    let vkey = home.data().join("audit/log/vkey");
     let log = home.data().join("audit/log");
     let verdict =
         home.dsmil(&["audit", "verify", "--dir", &log.display().to_string(), "--vkey", &vkey.display().to_string()]);

@@ -113,7 +113,12 @@ impl Sealer {
     }
 
     async fn wait(&self, reason: String, pause: &mut Duration) {
-        tracing::warn!(%reason, "the audit log waits: {reason}");
+        // At the start everybody waits for somebody; only what lasts is worth a warning.
+        if *pause < LONGEST_PAUSE {
+            tracing::debug!(%reason, "the audit log waits: {reason}");
+        } else {
+            tracing::warn!(%reason, "the audit log waits: {reason}");
+        }
         self.view.send_modify(|view| view.state = State::Waiting(reason));
         tokio::time::sleep(*pause).await;
         *pause = (*pause * 2).min(LONGEST_PAUSE);
