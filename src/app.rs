@@ -107,7 +107,6 @@ async fn run(config: &Config, parts: Parts, listener: TcpListener, no_broker: St
         Err(fault) => Err(fault),
         Ok((epoch, published)) => {
             info!(url = %published.url, epoch, "ready at {}", published.url);
-            recorder.record(recorder.note(epoch, "service.started", "ok")).await;
             let ended = tokio::select! {
                 reason = &mut gave_up => Err(ServeError::GaveUp { reason }),
                 _ = interrupt.recv() => Ok(()),
@@ -164,7 +163,7 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
     let doors = edges::Doors::new(&data, &signer, &auditor, &orchestrator, &members);
     let (edge, tree_door) = edges::edges(config, &parts, doors, listener)?;
     let recorder = Recorder { node: parts.node.clone(), begin: data.writer.port(), record: auditor.port() };
-    let readiness = ready::Readiness::new(data.writer.port(), auditor.port(), orchestrator.port());
+    let readiness = ready::Readiness::new(recorder.clone(), auditor.port(), orchestrator.port());
     let announcement = Announcement::new(&parts.data_dir, address);
 
     let (tell, news) = mpsc::unbounded_channel::<SupervisionEvent>();

@@ -148,7 +148,9 @@ impl Actor for Auditor {
 
     fn stopping(&mut self, ctx: &mut Ctx<Self>) -> Running {
         let (view, known) = (self.view.borrow(), *self.committed.borrow());
-        if self.stopping || view.sealed() >= known || view.refusal().is_some() {
+        // A runtime that is being dropped has no time to wait in.
+        let no_time = tokio::runtime::Handle::try_current().is_err();
+        if self.stopping || no_time || view.sealed() >= known || view.refusal().is_some() {
             return Running::Stop;
         }
         drop(view);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseFuture};
 use tokio::sync::{oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use crate::actors::context::Ctx;
@@ -29,6 +29,8 @@ use crate::workflow::run::Run;
 
 /// Between two tries to reach the database.
 const RETRY: Duration = Duration::from_millis(250);
+/// Between two tries to read the journal at the start.
+const LOOK: Duration = Duration::from_millis(20);
 /// A submission that the database has not confirmed by then is told so; the run itself goes on being tried.
 const CONFIRM: Duration = Duration::from_secs(20);
 /// The answer of an agent is awaited this much longer than the attempt may take: the agent ends it itself.
@@ -68,8 +70,8 @@ impl Orchestrator {
                 match read_open(&doors).await {
                     Ok(read) => return read,
                     Err(detail) => {
-                        warn!("open runs cannot be read yet: {detail}");
-                        tokio::time::sleep(RETRY).await;
+                        debug!("open runs cannot be read yet: {detail}");
+                        tokio::time::sleep(LOOK).await;
                     }
                 }
             }

@@ -19,6 +19,7 @@ fn log(panic: &PanicHookInfo<'_>) {
 mod tests {
     /// With `panic = "abort"` nothing that supervision does would ever run.
     #[test]
+    #[expect(clippy::assertions_on_constants, reason = "the constant is what the test is about")]
     fn panics_unwind() {
         assert!(cfg!(panic = "unwind"));
     }

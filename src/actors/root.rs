@@ -99,7 +99,7 @@ pub struct RootHandle {
     ended: watch::Receiver<Option<String>>,
 }
 
-/// Starts the tree on a thread of its own.
+/// Starts the tree on a thread of its own. Call it within an actix system.
 pub fn start_root(
     spec: SupervisorSpec,
     on_event: impl Fn(SupervisionEvent) + Send + Sync + 'static,
@@ -142,7 +142,7 @@ async fn listen(mut news: mpsc::UnboundedReceiver<News>, ended: watch::Sender<Op
 
 impl RootHandle {
     /// Resolves when the root has ended without being asked to: it gave up, or its thread is gone. The process must
-    /// then end with a non-zero status.
+    /// then end with a non-zero status. (It resolves with `stopped` after a shutdown, which takes the handle.)
     pub fn gave_up(&self) -> impl Future<Output = String> + Send + 'static {
         let mut ended = self.ended.clone();
         async move {

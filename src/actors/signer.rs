@@ -141,7 +141,9 @@ impl Actor for Signer {
     }
 
     fn stopping(&mut self, ctx: &mut Ctx<Self>) -> Running {
-        let Some(open) = self.open.take() else { return Running::Stop };
+        // A runtime that is being dropped has no time to wait in.
+        let no_time = tokio::runtime::Handle::try_current().is_err();
+        let Some(open) = self.open.take().filter(|_| !no_time) else { return Running::Stop };
         let closed = open.thread.close(self.deadlines.close);
         ctx.spawn(closed.into_actor(self).map(|closed, _, ctx| {
             if let Err(error) = closed {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::dev::MessageResponse;
 use actix::{Actor, Addr, Handler, MailboxError, Message};
 use parking_lot::RwLock;
 
@@ -145,7 +144,6 @@ impl<A: Actor<Context = Ctx<A>>> Ref<A> {
         A: Handler<M>,
         M: Message + Send + 'static,
         M::Result: Send + Outcome + 'static,
-        <A as Handler<M>>::Result: MessageResponse<A, M>,
     {
         Port::new(Arc::new(self.clone()))
     }

@@ -130,10 +130,7 @@ pub fn edges(
                 .then(|| Arc::new(of_agents().map(|(id, agent)| (id.clone(), agent.port())).collect())),
         },
         supervision: Supervision { tree: describe },
-        tools: Tools {
-            specs: Arc::new(parts.toolbox.specs().cloned().collect()),
-            catalog: Arc::clone(&parts.catalog),
-        },
+        tools: Tools { specs: Arc::new(parts.toolbox.specs().cloned().collect()), catalog: Arc::clone(&parts.catalog) },
         playbooks: Playbooks { world: Arc::clone(&parts.world) },
         audit: Audit {
             head: auditor.port(),

@@ -15,7 +15,7 @@ use crate::messages::store::BeginEpoch;
 use crate::messages::supervision::{SupervisionEvent, Transition};
 
 /// Between two tries to reach the auditor.
-const RETRY: Duration = Duration::from_millis(250);
+const RETRY: Duration = Duration::from_millis(20);
 
 /// Where entries of the service itself go.
 #[derive(Clone)]

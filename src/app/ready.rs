@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::json;
 use tracing::warn;
 
+use crate::app::news::Recorder;
 use crate::messages::auditor::GetHead;
 use crate::messages::orchestrator::GetEngineStatus;
 use crate::messages::port::Port;
-use crate::messages::store::BeginEpoch;
 
 const LOOK: Duration = Duration::from_millis(20);
 /// PostgreSQL may have to recover from a crash, and a TPM chip to make its keys.
@@ -27,32 +27,32 @@ pub enum NotReady {
 
 /// Asks the parts until all of them are there.
 pub struct Readiness {
-    begin: Port<BeginEpoch>,
+    recorder: Recorder,
     head: Port<GetHead>,
     engine: Port<GetEngineStatus>,
 }
 
 impl Readiness {
-    pub fn new(begin: Port<BeginEpoch>, head: Port<GetHead>, engine: Port<GetEngineStatus>) -> Self {
-        Readiness { begin, head, engine }
+    pub fn new(recorder: Recorder, head: Port<GetHead>, engine: Port<GetEngineStatus>) -> Self {
+        Readiness { recorder, head, engine }
     }
 
-    /// The number of this start.
+    /// The number of this start, once it is on record and a signed head of the log exists.
     pub async fn wait(&self) -> Result<i64, NotReady> {
         let mut what = "the database";
         let all = async {
-            loop {
-                if let Ok(Ok(epoch)) = self.begin.ask(BeginEpoch).await {
-                    what = "the engine, which reads the journal of the last start";
-                    if self.engine.ask(GetEngineStatus).await.is_ok_and(|status| status.recovered) {
-                        what = "the TPM, which signs the head of the audit log";
-                        if matches!(self.head.ask(GetHead).await, Ok(Ok(_))) {
-                            return epoch;
-                        }
-                    }
-                }
+            let epoch = self.recorder.epoch().await;
+            what = "the audit log, which records the start";
+            self.recorder.record(self.recorder.note(epoch, "service.started", "ok")).await;
+            what = "the engine, which reads the journal of the last start";
+            while !self.engine.ask(GetEngineStatus).await.is_ok_and(|status| status.recovered) {
                 tokio::time::sleep(LOOK).await;
             }
+            what = "the TPM, which signs the head of the audit log";
+            while !matches!(self.head.ask(GetHead).await, Ok(Ok(_))) {
+                tokio::time::sleep(LOOK).await;
+            }
+            epoch
         };
         let ready = tokio::time::timeout(WITHIN, all).await;
         ready.map_err(|_| NotReady::Late { what })

@@ -129,9 +129,10 @@ impl LogDir {
     fn put(&self, path: &Path, bytes: &[u8], changed: &mut BTreeSet<PathBuf>) -> Result<(), DiskError> {
         let fail = |cause| DiskError::Write { path: path.to_owned(), cause };
         let directory = path.parent().unwrap_or(&self.root);
-        // A new directory is an entry of the one above it.
-        for above in directory.ancestors().take_while(|above| above.starts_with(&self.root)) {
-            changed.insert(above.to_owned());
+        changed.insert(directory.to_owned());
+        // A new directory is an entry of the one above it; one that was there is durable already.
+        for above in directory.ancestors().take_while(|above| above.starts_with(&self.root) && !above.exists()) {
+            changed.extend(above.parent().map(Path::to_owned));
         }
         fs::create_dir_all(directory).map_err(fail)?;
         let mut fresh = path.as_os_str().to_owned();

@@ -61,6 +61,7 @@ impl Outcome for () {}
 impl Outcome for bool {}
 impl Outcome for u32 {}
 impl Outcome for u64 {}
+impl Outcome for i64 {}
 impl Outcome for String {}
 impl Outcome for RunId {}
 impl Outcome for EngineStatus {}

@@ -249,6 +249,11 @@ impl Cluster {
 }
 
 impl ClusterSpec {
+    /// A database of the cluster, whether it runs already or not.
+    pub fn database(&self, name: &str) -> Database {
+        Database::on_socket(&socket::choose(self, self.uid()), self.port, name)
+    }
+
     fn io(&self, act: &'static str, source: io::Error) -> ClusterError {
         ClusterError::Io { path: self.data_dir.clone(), act, source }
     }
@@ -291,7 +296,6 @@ async fn follow(stderr: ChildStderr) -> VecDeque<String> {
         match line.split_once(":  ").map_or("", |(severity, _)| severity) {
             "PANIC" => tracing::error!(target: "postgres", "{line}"),
             "WARNING" => tracing::warn!(target: "postgres", "{line}"),
-            "FATAL" => tracing::info!(target: "postgres", "{line}"),
             _ => tracing::debug!(target: "postgres", "{line}"),
         }
         if tail.len() == TAIL {

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::clock;
@@ -63,6 +63,17 @@ pub struct Writer {
     on_commit: OnCommit,
     link: Option<Link>,
     schema_checked: bool,
+    hurried: watch::Receiver<bool>,
+}
+
+/// Tells a writer not to wait any longer for a database that is gone: the service, or the database, is being stopped.
+#[derive(Debug)]
+pub struct Hurry(watch::Sender<bool>);
+
+impl Hurry {
+    pub fn now(&self) {
+        self.0.send_replace(true);
+    }
 }
 
 /// A connection that may write.
@@ -82,8 +93,10 @@ enum Attempt {
 }
 
 impl Writer {
-    pub fn new(database: Database, node: NodeId, epoch: Epoch, on_commit: OnCommit) -> Self {
-        Writer { database, node, epoch, on_commit, link: None, schema_checked: false }
+    pub fn new(database: Database, node: NodeId, epoch: Epoch, on_commit: OnCommit) -> (Self, Hurry) {
+        let (hurry, hurried) = watch::channel(false);
+        let writer = Writer { database, node, epoch, on_commit, link: None, schema_checked: false, hurried };
+        (writer, Hurry(hurry))
     }
 
     /// Connects, brings schema and partitions up to date, begins the epoch or a session of it.
@@ -119,6 +132,8 @@ impl Writer {
     pub async fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Result<(), StoreError> {
         let mut maintenance = interval(MAINTENANCE);
         maintenance.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick would be now, and connecting has done its work.
+        maintenance.reset();
         loop {
             if self.link.is_none() && !self.reconnect(&mut requests).await? {
                 return Ok(());
@@ -243,6 +258,7 @@ impl Writer {
         tracing::warn!(detail, "lost the database connection; finding out what was stored");
         self.link = None;
         let mut last = detail;
+        let mut hurried = self.hurried.clone();
         let attempts = async {
             let mut pause = FIRST_PAUSE;
             loop {
@@ -255,13 +271,15 @@ impl Writer {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         };
-        match timeout(RESOLVE_WITHIN, attempts).await {
-            Ok(done) => done,
-            Err(_) => {
-                self.link = None;
-                Err(StoreError::Unknown { detail: last })
-            }
-        }
+        let resolved = tokio::select! {
+            resolved = timeout(RESOLVE_WITHIN, attempts) => resolved.ok(),
+            // Without its `Hurry` nobody can hurry a writer, and it takes its time.
+            Ok(_) = hurried.wait_for(|hurried| *hurried) => None,
+        };
+        resolved.unwrap_or_else(|| {
+            self.link = None;
+            Err(StoreError::Unknown { detail: last })
+        })
     }
 
     /// Connects again, with longer and longer pauses; until then every request is refused at once.

@@ -21,6 +21,8 @@ pub mod schema;
 pub mod secret;
 pub mod storage;
 pub mod toolbox;
+#[cfg(test)]
+mod torn_host;
 pub mod tpm;
 
 use crate::toolkit::spec::Tool;

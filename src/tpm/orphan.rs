@@ -84,14 +84,16 @@ fn links(directory: &str) -> Vec<String> {
     entries.filter_map(|entry| Some(fs::read_link(entry.ok()?.path()).ok()?.to_string_lossy().into_owned())).collect()
 }
 
-/// The parent of a swtpm, if it is another process that runs this very program. An orphan's parent is init, or
-/// whatever else adopts orphans; a child of our own is one that an earlier start within this process left behind.
+/// The parent of a swtpm, if it is another process that runs this very program, or one of the same name: an older
+/// build. An orphan's parent is init, or whatever else adopts orphans; a child of our own is one that an earlier start
+/// within this process left behind.
 fn living_owner(pid: i32) -> Option<(i32, String)> {
     let owner: i32 = stat(pid)?.1;
-    let same = |a: &str, b: &str| Some(file_id(a)? == file_id(b)?);
     let ours = u32::try_from(owner).is_ok_and(|owner| owner == std::process::id());
-    let program = format!("/proc/{owner}/exe");
-    let another = !ours && owner > 1 && same(&program, "/proc/self/exe").unwrap_or(false);
+    let (program, name) = (format!("/proc/{owner}/exe"), format!("/proc/{owner}/comm"));
+    let same_file = || Some(file_id(&program)? == file_id("/proc/self/exe")?);
+    let same_name = || Some(fs::read(&name).ok()? == fs::read("/proc/self/comm").ok()?);
+    let another = !ours && owner > 1 && (same_file() == Some(true) || same_name() == Some(true));
     another.then(|| (owner, fs::read_link(&program).map(|path| path.display().to_string()).unwrap_or_default()))
 }
 

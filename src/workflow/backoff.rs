@@ -10,7 +10,8 @@ use crate::workflow::step::Retry;
 const FIRST_REFUSAL: Duration = Duration::from_millis(100);
 const DOUBLINGS: u32 = 5;
 
-/// The wait before the attempt that follows `failures` failed ones (at least one); `share` is 0 to 1.
+/// The wait, in whole milliseconds, before the attempt that follows `failures` failed ones (at least one); `share` is
+/// 0 to 1.
 pub fn delay(retry: &Retry, failures: u32, share: f64) -> Duration {
     let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
     let longest = retry.max.as_secs_f64();
@@ -19,7 +20,8 @@ pub fn delay(retry: &Retry, failures: u32, share: f64) -> Duration {
         Jitter::Full => whole * share.clamp(0.0, 1.0),
         Jitter::None => whole,
     };
-    Duration::try_from_secs_f64(seconds).unwrap_or(retry.max)
+    // A cast of floats saturates, and the longest delay a document may ask for is a year.
+    Duration::from_millis((seconds * 1_000.0).round() as u64)
 }
 
 /// The wait after the `refusals`-th refusal in a row: at least what the agent's door asks for, and longer each time,

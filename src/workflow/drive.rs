@@ -50,8 +50,6 @@ impl Run {
     /// Ends the run before its time: nothing is begun any more, what runs is told to stop.
     pub(super) fn stop(&mut self, event: RunEvent, at: DateTime<Utc>, advance: &mut Advance) {
         self.record(at, Subject::Run, event, advance);
-        self.ready.clear();
-        self.doomed.clear();
         for (step, state) in self.plan.steps().iter().zip(&self.steps) {
             if let (Phase::Running, Some(last)) = (state.phase, state.attempts.last()) {
                 advance.effects.push(Effect::Stop { step: step.id.clone(), attempt: last.n });
@@ -84,8 +82,6 @@ impl Run {
             };
             self.record(at, Subject::Step(place), event, advance);
         }
-        self.ready.clear();
-        self.doomed.clear();
     }
 
     fn leave_out(&mut self, place: usize, at: DateTime<Utc>, advance: &mut Advance) {

@@ -43,7 +43,7 @@ pub fn below(parent: &str, key: impl fmt::Display) -> String {
 /// `; did you mean ...`, where a candidate is near enough to be meant, else nothing.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     let lower = word.to_lowercase();
-    let farthest = (word.chars().count() / 3).max(2);
+    let farthest = (word.chars().count() / 3).max(1);
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))

@@ -32,3 +32,6 @@ pub mod summary;
 pub mod template;
 pub mod world;
 pub mod yaml;
+
+#[cfg(test)]
+mod tests;

@@ -27,12 +27,15 @@ impl Reads {
 /// Names that are types in CEL, as in `type(x) == int`.
 const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
 
+/// How deep the interpreter may recurse: a level takes it some 35 KiB of stack in a debug build.
+const DEEPEST_TREE: usize = 20;
+
 /// Comprehensions inside comprehensions multiply the work; deeper ones are refused.
-const DEEPEST_COMPREHENSION: usize = 2;
+const MOST_COMPREHENSIONS: usize = 2;
 
 /// The variables that an expression reads, as one tree with the variables as its fields.
 pub fn of(expression: &IdedExpr) -> Result<Reads, String> {
-    let mut walk = Walk { reads: Reads::default(), bound: Vec::new(), depth: 0 };
+    let mut walk = Walk { reads: Reads::default(), bound: Vec::new(), comprehensions: 0, depth: 0 };
     walk.visit(expression)?;
     Ok(walk.reads)
 }
@@ -63,12 +66,30 @@ struct Walk<'e> {
     reads: Reads,
     /// Variables of the comprehensions around, which hide others of the same name.
     bound: Vec<&'e str>,
+    comprehensions: usize,
     depth: usize,
 }
 
 impl<'e> Walk<'e> {
     fn visit(&mut self, expression: &'e IdedExpr) -> Result<(), String> {
+        self.go_down(1)?;
+        self.visit_node(expression)?;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn go_down(&mut self, levels: usize) -> Result<(), String> {
+        self.depth += levels;
+        if self.depth > DEEPEST_TREE {
+            return Err(format!("more than {DEEPEST_TREE} operations inside each other"));
+        }
+        Ok(())
+    }
+
+    fn visit_node(&mut self, expression: &'e IdedExpr) -> Result<(), String> {
         if let Some(path) = path_of(expression) {
+            self.go_down(path.len())?;
+            self.depth -= path.len();
             return self.read(&path);
         }
         match &expression.expr {
@@ -93,14 +114,14 @@ impl<'e> Walk<'e> {
                 let outer = self.bound.len();
                 self.bound.extend([comprehension.iter_var.as_str(), comprehension.accu_var.as_str()]);
                 self.bound.extend(comprehension.iter_var2.as_deref());
-                self.depth += 1;
-                if self.depth > DEEPEST_COMPREHENSION {
-                    return Err(format!("more than {DEEPEST_COMPREHENSION} comprehensions inside each other"));
+                self.comprehensions += 1;
+                if self.comprehensions > MOST_COMPREHENSIONS {
+                    return Err(format!("more than {MOST_COMPREHENSIONS} comprehensions inside each other"));
                 }
                 self.visit(&comprehension.loop_cond)?;
                 self.visit(&comprehension.loop_step)?;
                 self.visit(&comprehension.result)?;
-                self.depth -= 1;
+                self.comprehensions -= 1;
                 self.bound.truncate(outer);
                 Ok(())
             }

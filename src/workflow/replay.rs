@@ -136,8 +136,8 @@ impl Run {
 
     fn apply_to_run(&mut self, at: DateTime<Utc>, event: &RunEvent) {
         match event {
-            RunEvent::Cancelled { .. } => self.stopping = Some(Stopping { since: at, into: RunStatus::Cancelled }),
-            RunEvent::TimedOut => self.stopping = Some(Stopping { since: at, into: RunStatus::TimedOut }),
+            RunEvent::Cancelled { .. } => self.stop_into(RunStatus::Cancelled, at),
+            RunEvent::TimedOut => self.stop_into(RunStatus::TimedOut, at),
             RunEvent::Finished { status, execution_time_ms, .. } => {
                 self.status = *status;
                 self.finished = Some(Finish { at, execution_time_ms: *execution_time_ms });
@@ -145,6 +145,12 @@ impl Run {
             }
             _ => {}
         }
+    }
+
+    fn stop_into(&mut self, status: RunStatus, at: DateTime<Utc>) {
+        self.stopping = Some(Stopping { since: at, into: status });
+        self.ready.clear();
+        self.doomed.clear();
     }
 
     fn apply_to_step(&mut self, at: DateTime<Utc>, place: usize, event: &RunEvent) {
@@ -155,7 +161,6 @@ impl Run {
                 self.running += 1;
                 let step = &mut self.steps[place];
                 step.phase = Phase::Running;
-                // A late wake-up does not eat into the step's time: it counts from when the step was due.
                 step.deadline.get_or_insert(at + timeout);
                 step.attempts.push(Attempt {
                     n: *attempt,
@@ -243,10 +248,15 @@ impl Run {
         for dependent in &plan.graph().dependents[place] {
             let step = &mut self.steps[*dependent];
             step.unmet -= 1;
+            if step.phase != Phase::Pending {
+                continue;
+            }
             if !satisfies && step.blocked_by.is_none() {
                 step.blocked_by = Some(to_blame);
-                self.doomed.push_back(*dependent);
-            } else if step.unmet == 0 && step.blocked_by.is_none() {
+                if self.stopping.is_none() {
+                    self.doomed.push_back(*dependent);
+                }
+            } else if step.unmet == 0 && step.blocked_by.is_none() && self.stopping.is_none() {
                 self.ready.push_back(*dependent);
             }
         }

@@ -2,7 +2,8 @@
 //! cannot know the agents, nor who needs whom.
 use serde_json::Value;
 
-const TEXT: &str = include_str!("workflow.schema.json");
+/// As it is served.
+pub const TEXT: &str = include_str!("workflow.schema.json");
 
 /// JSON Schema, draft 2020-12.
 pub fn schema() -> Result<Value, serde_json::Error> {

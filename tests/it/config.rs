@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dsmil::config::source::{FileChoice, Flag, Origin, Place, Sources};
-use dsmil::toolkit::tpm_choice::TpmChoice;
 use dsmil::config::{Config, Loaded, keys};
+use dsmil::toolkit::tpm_choice::TpmChoice;
 
 fn sources() -> Sources {
     let env = BTreeMap::from([("HOME".to_owned(), "/home/me".to_owned())]);

@@ -2,6 +2,8 @@
 #![expect(clippy::expect_used, reason = "a test says what it expected and fails")]
 // `cfg(test)` tells the lints that the plumbing of tests may unwrap, too.
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod crash;
@@ -16,6 +18,7 @@ mod roster;
 #[cfg(test)]
 mod store;
 #[cfg(test)]
+mod store_actors;
 mod store_cluster;
 #[cfg(test)]
 mod store_faults;

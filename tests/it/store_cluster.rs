@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use dsmil::clock;
 use dsmil::store::cluster::{Cluster, ClusterError, RunAs};
+use dsmil::store::database::Database;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
@@ -38,6 +39,8 @@ async fn a_cluster_keeps_its_data_over_a_stop_and_starts_again_quickly() {
     }
     let collation = "SELECT datlocprovider, datlocale FROM pg_database WHERE datname = 'dsmil'";
     assert_eq!(sql(&database, collation), "b|C.UTF-8");
+    let url = format!("postgres://dsmil@/dsmil?host={}&port=5433", own.place.spec.socket_dir.display());
+    Database::from_url(&url).expect("a URL").check().await.expect("an operator's URL leads to it too");
     own.cluster.take().expect("running").stop().await.expect("stopped");
     assert!(!is_running(own.pid()));
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dsmil::ids::RunId;
 use dsmil::store::database::Database;
-use dsmil::store::writer::Epoch;
+use dsmil::store::writer::{Epoch, Writer};
 use dsmil::store::{audit_entries, runs};
 use dsmil::workflow::record::StoreError;
 
@@ -140,6 +140,20 @@ async fn a_commit_whose_connection_is_cut_meanwhile_is_settled() {
     assert_eq!(asking.indexes(go_on(run, vec![row(1)])).await, [Some(1)]);
     assert!(knife.await.expect("no panic").contains('t'), "the connection was cut");
     assert_eq!(sql(&database, "SELECT count(*) FROM state.journal"), "2");
+}
+
+#[tokio::test]
+async fn a_writer_that_is_hurried_does_not_wait_for_a_database_that_is_gone() {
+    let mut own = OwnCluster::start().await;
+    let (mut writer, hurry) = Writer::new(own.database().await, node(), Epoch::default(), Box::new(|_| ()));
+    writer.connect().await.expect("connected");
+    own.cluster.take().expect("it was running").stop().await.expect("stopped");
+    hurry.now();
+    let work = begin(new_run(), vec![row(0)]);
+    let begun = dsmil::clock::now();
+    let answers = writer.commit(&[&work]).await;
+    assert!(matches!(answers[..], [Err(StoreError::Unknown { .. })]), "{answers:?}");
+    assert!(dsmil::clock::now().duration_since(begun) < Duration::from_secs(4), "it waits 5 s otherwise");
 }
 
 #[tokio::test]

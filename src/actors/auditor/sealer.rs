@@ -128,6 +128,8 @@ impl Sealer {
     async fn open(&mut self) -> Result<Open, Trouble> {
         let log = self.log.clone();
         let (note, growth) = blocking(move || take_up(&log)).await?;
+        // Known at once, so that a recorder without TPM or database knows where the database may have more.
+        self.view.send_modify(|view| view.size = growth.size());
         let spki = asked(self.key.ask(GetLogKey).await)?.spki;
         let key = NoteKey::new(&self.origin, &spki).map_err(|error| later(&error))?;
         if let Some(note) = &note {
@@ -152,7 +154,7 @@ impl Sealer {
         }
         self.compare_newest(size).await?;
         self.view.send_modify(|view| {
-            (view.key, view.size) = (Some(vkey), size);
+            view.key = Some(vkey);
             view.head = note.map(|note| SignedHead { size, root, note });
         });
         Ok(Open { key, growth, sealed: size, filled: Vec::new(), known })

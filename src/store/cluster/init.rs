@@ -107,7 +107,7 @@ fn initdb(spec: &ClusterSpec, side: &Path) -> Result<(), ClusterError> {
     let program = spec.bin_dir.join("initdb");
     let mut command = Command::new(&program);
     command.arg("-D").arg(side).args(["--encoding=UTF8", "--locale=C", "--locale-provider=builtin"]);
-    command.args(["--builtin-locale=C.UTF-8", "--data-checksums", "--no-instructions"]);
+    command.args(["--builtin-locale=C.UTF-8", "--data-checksums", "--sync-method=syncfs", "--no-instructions"]);
     // Trust reaches as far as the socket, and the socket's directory is open to its owner alone.
     command.args(["--auth-local=trust", "--auth-host=reject", "--username=dsmil"]);
     command.env_clear().env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());

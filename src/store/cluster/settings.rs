@@ -46,6 +46,8 @@ fn text(socket_dir: &Path, port: u16, memory: u64) -> String {
          synchronous_commit = on\n\
          full_page_writes = on\n\
          restart_after_crash = on\n\
+         # after a crash, one call instead of opening and syncing thousands of files\n\
+         recovery_init_sync_method = syncfs\n\
          \n\
          shared_buffers = {shared_buffers}MB\n\
          effective_cache_size = {cache}MB\n\

@@ -35,7 +35,7 @@ pub(super) fn prepare(spec: &ClusterSpec) -> Result<PathBuf, ClusterError> {
 }
 
 /// The wanted directory, or a shorter one that is named by the data directory.
-fn choose(spec: &ClusterSpec, uid: u32) -> PathBuf {
+pub(super) fn choose(spec: &ClusterSpec, uid: u32) -> PathBuf {
     let digest = hex::encode(Sha256::digest(spec.data_dir.as_os_str().as_bytes()));
     let short = &digest[..12];
     let in_runtime_dir = spec.runtime_dir.as_ref().map(|dir| dir.join(format!("dsmil-{short}")));

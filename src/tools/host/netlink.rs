@@ -7,7 +7,7 @@ use futures_util::{Stream, TryStreamExt};
 use rtnetlink::packet_core::Emitable;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkInfo, LinkMessage, Stats64};
-use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
+use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use rtnetlink::{Handle, RouteMessageBuilder};
 
@@ -201,7 +201,11 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
     }
 }
 
+/// Entries without address resolution (loopback, multicast) are no neighbours.
 fn neighbour(message: &NeighbourMessage, name: &impl Fn(u32) -> String) -> Option<Neighbour> {
+    if message.header.state == NeighbourState::Noarp {
+        return None;
+    }
     let (mut address, mut link_address) = (None, None);
     for attribute in &message.attributes {
         match attribute {

@@ -18,10 +18,10 @@ pub struct UnitFile {
 }
 
 impl UnitFile {
-    /// A file that can be examined by itself: neither masked, nor another name, nor a template.
+    /// A file that can be examined by itself: neither masked, nor another name, nor a template or an instance of one.
     pub fn is_plain_service(&self) -> bool {
         self.name.ends_with(".service")
-            && !self.name.contains("@.")
+            && !self.name.contains('@')
             && !matches!(self.enabled, "masked" | "alias" | "masked-runtime")
     }
 }

@@ -217,6 +217,8 @@ fn the_cap_holds_for_work_under_way_and_frees_its_places() {
             assert_eq!(replies.iter().filter(|reply| **reply == Err(AskError::Overloaded)).count(), 6);
         }
         assert!((0..4).all(|_| worker.port().try_tell(SlowCall(ms(100))).is_ok()));
+        sleep(ms(1)).await;
+        assert_eq!(slow.ask(SlowCall(ms(100))).await, Err(AskError::Overloaded), "all four are being worked on");
         assert_eq!(
             worker.port().try_tell(SlowCall(ms(100))),
             Err(AskError::Overloaded),

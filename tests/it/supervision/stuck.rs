@@ -42,8 +42,8 @@ async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
 fn a_blocked_thread_is_given_up_and_all_who_live_there_move() {
     System::new().block_on(async {
         let home = Home::start("shared").expect("a thread");
-        let on = ChildOptions { stall: Some(ms(200)), ..ChildOptions::at(Place::Shared(home)) };
-        let (board, other) = (Arc::default(), Arc::default());
+        let on = ChildOptions { stall: Some(ms(600)), ..ChildOptions::at(Place::Shared(home)) };
+        let (board, other) = (Arc::<Board>::default(), Arc::default());
         let (a, blocked) = worker_with("a", on.clone(), &board);
         let (b, neighbour) = worker_with("b", on.clone(), &other);
         let (c, stranger) = worker_with("c", on, &other);
@@ -52,14 +52,17 @@ fn a_blocked_thread_is_given_up_and_all_who_live_there_move() {
         let tree = grow(supervisor("root", Strategy::OneForOne, 1, children)).await;
         let all = [&blocked, &neighbour, &stranger];
         until("the first start", async || stranger.port().ask(Count).await == Ok(1)).await;
-        assert_eq!(blocked.port().ask_within(Block(ms(1500)), ms(20)).await, Err(AskError::Timeout));
+        assert_eq!(blocked.port().ask_within(Block(s(3)), ms(20)).await, Err(AskError::Timeout));
         until("the move", async || all.iter().all(|worker| worker.epoch() == 2)).await;
         for worker in all {
             until("service", async || worker.port().ask_within(Count, ms(100)).await.is_ok()).await;
         }
         assert!(tree.news().iter().any(|line| line.starts_with("root/a#1 exited: held its thread for")));
         // the thread comes back, and the lives left behind on it end: nobody cares
-        sleep(ms(1800)).await;
+        let (factory_and_test, present_life) = (2, 1);
+        until("the end of the blocked life", async || Arc::strong_count(&board) == factory_and_test + present_life)
+            .await;
+        sleep(ms(50)).await;
         assert_eq!(tree.news(), [""; 0]);
         assert!(all.iter().all(|worker| worker.epoch() == 2));
     });

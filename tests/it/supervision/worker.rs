@@ -30,7 +30,7 @@ pub fn ms(millis: u64) -> Duration {
 pub fn paused(test: impl Future<Output = ()>) {
     let runtime = || {
         let built = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-        built.expect("a runtime")
+        built.unwrap_or_else(|error| panic!("no runtime: {error}"))
     };
     System::with_tokio_rt(runtime).block_on(test);
 }
@@ -247,7 +247,8 @@ pub async fn grow(spec: SupervisorSpec) -> Tree {
     let events: Arc<Mutex<Vec<SupervisionEvent>>> = Arc::default();
     let heard = Arc::clone(&events);
     let Place::Shared(home) = here() else { unreachable!("here is shared") };
-    let root = start_root_at(home, spec, move |event| heard.lock().push(event)).expect("a tree");
+    let root = start_root_at(home, spec, move |event| heard.lock().push(event));
+    let root = root.unwrap_or_else(|error| panic!("no tree: {error}"));
     sleep(ms(1)).await;
     Tree { root, events }
 }

@@ -1,4 +1,5 @@
 //! A real PostgreSQL for tests: one private cluster per test process, one database per test.
+use std::fs;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -97,7 +98,23 @@ impl Place {
     }
 }
 
-/// A cluster for one test that does it harm. Ends it whatever happens to the test.
+/// Whatever happens to the test, no server outlives its directory.
+impl Drop for Place {
+    fn drop(&mut self) {
+        let data_dir = self.spec.data_dir.to_string_lossy();
+        let pid_file = fs::read_to_string(self.spec.data_dir.join("postmaster.pid")).unwrap_or_default();
+        let Some(pid) = pid_file.lines().next().and_then(|line| line.parse().ok()) else { return };
+        let runs = || fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(&*data_dir));
+        if runs() && kill(Pid::from_raw(pid), Signal::SIGQUIT).is_ok() {
+            let begun = dsmil::clock::now();
+            while runs() && dsmil::clock::now().duration_since(begun) < Duration::from_secs(5) {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+/// A cluster for one test that does it harm.
 pub struct OwnCluster {
     pub place: Place,
     pub pid: i32,
@@ -129,13 +146,5 @@ impl OwnCluster {
     /// As a power cut does it, to the postmaster.
     pub fn kill(&self) {
         kill(Pid::from_raw(self.pid), Signal::SIGKILL).expect("killed");
-    }
-}
-
-impl Drop for OwnCluster {
-    fn drop(&mut self) {
-        if self.cluster.is_some() {
-            kill(Pid::from_raw(self.pid), Signal::SIGQUIT).ok();
-        }
     }
 }

@@ -89,13 +89,13 @@ pub fn writer(database: &Database) -> (Asking, JoinHandle<Result<(), StoreError>
 
 pub fn writer_of(database: &Database, epoch: Epoch) -> (Asking, JoinHandle<Result<(), StoreError>>) {
     let (requests, waiting) = mpsc::channel(QUEUE);
-    let writer = Writer::new(database.clone(), node(), epoch, Box::new(|_| ()));
+    let (writer, _) = Writer::new(database.clone(), node(), epoch, Box::new(|_| ()));
     (Asking { requests }, tokio::spawn(writer.run(waiting)))
 }
 
 /// A writer that has connected.
 pub async fn ready_writer(database: &Database) -> Asking {
-    let mut writer = Writer::new(database.clone(), node(), Epoch::default(), Box::new(|_| ()));
+    let (mut writer, _) = Writer::new(database.clone(), node(), Epoch::default(), Box::new(|_| ()));
     writer.connect().await.expect("connected");
     let (requests, waiting) = mpsc::channel(QUEUE);
     tokio::spawn(writer.run(waiting));

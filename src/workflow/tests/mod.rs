@@ -1,0 +1,8 @@
+//! Tests of the workflow core that span several files.
+mod expressions;
+mod faults;
+mod journal;
+mod meaning;
+mod model;
+mod recovery;
+mod support;

@@ -1,0 +1,273 @@
+//! Random graphs, random answers, crashes at random points: what must hold of every run, checked on its journal by
+//! rules of its own.
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serde_json::{Value, json};
+
+use crate::toolkit::output::Status;
+use crate::workflow::advance::Answer;
+use crate::workflow::advance::Effect;
+use crate::workflow::advance::MOST_LOST;
+use crate::workflow::advance::Trigger;
+use crate::workflow::event::RunEvent;
+use crate::workflow::event::RunStatus;
+use crate::workflow::event::SkipCause;
+use crate::workflow::event::StepStatus;
+use crate::workflow::plan::Mode;
+use crate::workflow::run::Run;
+use crate::workflow::tests::support::Bench;
+use crate::workflow::tests::support::done;
+use crate::workflow::tests::support::ok;
+use crate::workflow::tests::support::plan;
+
+#[derive(Debug, Clone)]
+enum Action {
+    Answer(Index, Reply),
+    Sleep,
+    Pass(i64),
+    /// Loses this many of the newest events, then starts anew.
+    Crash(usize),
+    Cancel,
+}
+
+#[derive(Debug, Clone)]
+enum Reply {
+    Done(Status),
+    Refused(u64),
+    NotDone,
+    NoAnswer,
+    Lost,
+}
+
+fn document() -> impl Strategy<Value = Value> {
+    let step = (any::<bool>(), 1_u32..4, 0_u8..8, any::<u8>(), prop::collection::vec(any::<Index>(), 0..3));
+    let mode = prop::sample::select(vec!["dag", "dag", "dag", "parallel", "sequential", "pipeline"]);
+    (mode, prop::collection::vec(step, 1..8), 5_u32..200).prop_map(|(mode, steps, timeout)| {
+        let steps: Vec<_> = steps
+            .iter()
+            .enumerate()
+            .map(|(at, (repeatable, max_attempts, when, broken, needs))| {
+                let (agent, tool) = if *repeatable { ("TESTBED", "cp.echo") } else { ("PATCHER", "pkg.upgrade") };
+                let retry = json!({"max_attempts": max_attempts, "initial": "1s", "max": "5s"});
+                let mut step = json!({"id": format!("s{at}"), "agent": agent, "tool": tool, "retry": retry});
+                if mode == "dag" && at > 0 {
+                    let needs: std::collections::BTreeSet<_> =
+                        needs.iter().map(|need| format!("s{}", need.index(at))).collect();
+                    step["needs"] = json!(needs);
+                }
+                match when {
+                    0 => step["when"] = json!("1 > 2"),
+                    1 => step["when"] = json!("inputs.n == 1"),
+                    _ => {}
+                }
+                if broken % 16 == 0 {
+                    step["input"] = json!({"x": "${inputs.n / 0}"});
+                }
+                step
+            })
+            .collect();
+        json!({"name": "t", "mode": mode, "timeout": format!("{timeout}s"), "inputs": {"n": 1}, "steps": steps})
+    })
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    use Status::{Aborted, Degraded, Denied, Failed, Ok, TimedOut, Unavailable};
+    let statuses = vec![Ok, Ok, Ok, Degraded, Unavailable, Failed, Failed, TimedOut, Denied, Aborted];
+    let reply = prop_oneof![
+        6 => prop::sample::select(statuses).prop_map(Reply::Done),
+        1 => (0_u64..30).prop_map(Reply::Refused),
+        1 => Just(Reply::NotDone),
+        1 => Just(Reply::NoAnswer),
+        1 => Just(Reply::Lost),
+    ];
+    prop_oneof![
+        20 => (any::<Index>(), reply).prop_map(|(which, reply)| Action::Answer(which, reply)),
+        8 => Just(Action::Sleep),
+        2 => (0_i64..20).prop_map(Action::Pass),
+        2 => (0_usize..4).prop_map(Action::Crash),
+        1 => Just(Action::Cancel),
+    ]
+}
+
+fn act(bench: &mut Bench, action: &Action) {
+    match action {
+        Action::Answer(which, reply) if !bench.pending.is_empty() => {
+            let answer = match reply {
+                Reply::Done(status) => done(*status, json!(1)),
+                Reply::Refused(after) => {
+                    Answer::Refused { retry_after: Duration::from_secs(*after), detail: "open".into() }
+                }
+                Reply::NotDone => Answer::NotDone { detail: "panicked".into() },
+                Reply::NoAnswer => Answer::NoAnswer,
+                Reply::Lost => Answer::Lost { detail: "ended".into() },
+            };
+            let chosen = which.index(bench.pending.len());
+            let Effect::Dispatch { step, .. } = &bench.pending[chosen] else { panic!("a dispatch") };
+            let step = step.to_string();
+            bench.answer(&step, answer);
+        }
+        Action::Sleep if bench.wake.is_some() && !bench.ended => bench.sleep(),
+        Action::Pass(seconds) => bench.now += TimeDelta::seconds(*seconds),
+        Action::Crash(lost) => bench.crash(bench.journal.len().saturating_sub(*lost).max(1)),
+        Action::Cancel => bench.trigger(Trigger::Cancel { by: "token:x".into() }),
+        Action::Answer(..) | Action::Sleep => {}
+    }
+}
+
+/// From here on all goes well, and the run has to end.
+fn bring_to_its_end(bench: &mut Bench) {
+    for _ in 0..200 {
+        if bench.ended {
+            return;
+        }
+        match bench.pending.first() {
+            Some(Effect::Dispatch { step, .. }) => {
+                let step = step.to_string();
+                bench.answer(&step, ok(json!(1)));
+            }
+            _ => bench.sleep(),
+        }
+    }
+    panic!("the run does not end: {}", bench.statuses());
+}
+
+/// The state that the journal leads to is the state in memory, but for the timer, which is not a matter of the journal.
+fn check_replay(bench: &Bench) {
+    let mut replayed = Run::replay(bench.run.id(), bench.events(bench.journal.len())).expect("can be read");
+    replayed.armed = bench.run.armed;
+    assert_eq!(replayed, bench.run);
+}
+
+/// How each step ended according to the journal alone, with the rules that hold on the way.
+fn check_journal(bench: &Bench) -> BTreeMap<String, StepStatus> {
+    let plan = bench.run.plan();
+    let needs_of = |id: &str| -> Vec<String> {
+        let place = plan.steps().iter().position(|step| step.id.as_str() == id).expect("a step");
+        match plan.mode() {
+            Mode::Parallel => Vec::new(),
+            Mode::Dag => plan.steps()[place].needs.iter().map(ToString::to_string).collect(),
+            Mode::Sequential | Mode::Pipeline if place == 0 => Vec::new(),
+            Mode::Sequential | Mode::Pipeline => vec![plan.steps()[place - 1].id.to_string()],
+        }
+    };
+    let mut ended = BTreeMap::new();
+    let mut satisfied = BTreeMap::new();
+    let (mut results, mut losses) = (BTreeMap::<String, u32>::new(), BTreeMap::<String, u32>::new());
+    let events = bench.events(bench.journal.len());
+    for (place, (_, event)) in events.iter().enumerate() {
+        let id = event.step().map(ToString::to_string).unwrap_or_default();
+        let step = event.step().and_then(|id| plan.step(id));
+        let end = match event {
+            RunEvent::StepStarted { .. } => {
+                assert!(!ended.contains_key(&id), "{id} begins after its end");
+                assert!(needs_of(&id).iter().all(|need| satisfied.get(need) == Some(&true)), "{id} begins too early");
+                let may_repeat = step.is_some_and(|step| step.facts.repeatable);
+                assert!(may_repeat || !losses.contains_key(&id), "{id} is repeated, its outcome being unknown");
+                None
+            }
+            RunEvent::AttemptDone { result, retry_at, .. } => {
+                *results.entry(id.clone()).or_default() += 1;
+                retry_at.is_none().then(|| result.output.status.into())
+            }
+            RunEvent::AttemptLost { again, .. } => {
+                *losses.entry(id.clone()).or_default() += 1;
+                (!again).then(|| bench.run.step(event.step().expect("a step")).expect("a step").status())
+            }
+            RunEvent::StepSkipped { .. } => Some(StepStatus::Skipped),
+            RunEvent::StepEnded { status, .. } => Some(*status),
+            RunEvent::Finished { .. } => {
+                assert_eq!(place + 1, events.len(), "nothing follows the end");
+                None
+            }
+            _ => None,
+        };
+        if let Some(status) = end {
+            assert!(status.is_final());
+            assert_eq!(ended.insert(id.clone(), status), None, "{id} ends twice");
+            let by_condition = matches!(event, RunEvent::StepSkipped { cause: SkipCause::When, .. });
+            let good = matches!(status, StepStatus::Succeeded | StepStatus::Degraded | StepStatus::Unavailable);
+            satisfied.insert(id, good || by_condition);
+        }
+    }
+    for step in plan.steps() {
+        let id = step.id.as_str();
+        assert!(results.get(id).copied().unwrap_or(0) <= step.retry.max_attempts, "{id} has too many attempts");
+        assert!(losses.get(id).copied().unwrap_or(0) <= MOST_LOST + 1, "{id} is lost too often");
+    }
+    ended
+}
+
+/// Figures and verdict, computed from how the steps ended.
+fn check_verdict(bench: &Bench, ended: &BTreeMap<String, StepStatus>) {
+    use StepStatus::{Degraded, Denied, Failed, Succeeded, TimedOut, Unavailable};
+    let count = |wanted: &[StepStatus]| ended.values().filter(|status| wanted.contains(status)).count();
+    let good = count(&[Succeeded, Degraded]);
+    let bad = count(&[Failed, Denied, TimedOut]);
+    let share = |of: usize| (of > 0).then(|| good as f64 / of as f64);
+    let Some((_, RunEvent::Finished { status, success_rate, coverage, .. })) = bench.events(bench.journal.len()).pop()
+    else {
+        panic!("the last event is the end")
+    };
+    assert_eq!(success_rate, share(good + bad));
+    assert_eq!(coverage, share(good + count(&[Unavailable])));
+    assert!([success_rate, coverage].iter().flatten().all(|figure| (0.0..=1.0).contains(figure)));
+    assert_eq!((bench.run.success_rate(), bench.run.coverage()), (success_rate, coverage));
+    let kinds: Vec<_> = bench.events(bench.journal.len()).iter().map(|(_, event)| event.kind()).collect();
+    let expected = match (kinds.contains(&"cancelled"), kinds.contains(&"timed_out"), bad) {
+        (true, true, _) => panic!("stopped twice"),
+        (true, false, _) => RunStatus::Cancelled,
+        (false, true, _) => RunStatus::TimedOut,
+        (false, false, 0) if count(&[StepStatus::Cancelled]) > 0 => RunStatus::Cancelled,
+        (false, false, 0) => RunStatus::Succeeded,
+        (false, false, _) => RunStatus::Failed,
+    };
+    assert_eq!((status, bench.run.status()), (expected, expected));
+}
+
+proptest! {
+    #[test]
+    fn every_run_ends_as_its_journal_says(
+        document in document(),
+        actions in prop::collection::vec(action(), 0..40),
+    ) {
+        let mut bench = Bench::of(plan(document));
+        for action in &actions {
+            act(&mut bench, action);
+            check_replay(&bench);
+        }
+        bring_to_its_end(&mut bench);
+        check_replay(&bench);
+        let ended = check_journal(&bench);
+        prop_assert_eq!(ended.len(), bench.run.plan().steps().len(), "each step has one final status");
+        for (step, state) in bench.run.steps() {
+            prop_assert_eq!(Some(&state.status()), ended.get(step.id.as_str()));
+        }
+        check_verdict(&bench, &ended);
+    }
+
+    #[test]
+    fn any_part_of_a_journal_can_be_gone_on_from(
+        document in document(),
+        actions in prop::collection::vec(action(), 0..30),
+    ) {
+        let mut bench = Bench::of(plan(document));
+        actions.iter().filter(|action| !matches!(action, Action::Crash(_))).for_each(|action| act(&mut bench, action));
+        bring_to_its_end(&mut bench);
+        let whole = bench.journal.clone();
+        for journaled in 1..=whole.len() {
+            bench.journal = whole.clone();
+            bench.now = whole[journaled - 1].0;
+            bench.crash(journaled);
+            if journaled < whole.len() {
+                bring_to_its_end(&mut bench);
+            }
+            let ended = check_journal(&bench);
+            prop_assert_eq!(ended.len(), bench.run.plan().steps().len());
+            check_verdict(&bench, &ended);
+        }
+    }
+}
