@@ -28,7 +28,7 @@ pub enum ApiError {
     TooLarge { limit: usize },
     #[error("the body did not arrive within {} s", .within.as_secs())]
     TooSlow { within: Duration },
-    #[error("the workflow has {} fault(s)", .0.len())]
+    #[error("the workflow has {}", if .0.len() == 1 { "a fault".to_owned() } else { format!("{} faults", .0.len()) })]
     Faults(Vec<Fault>),
     #[error(
         "a valid token is needed: `Authorization: Bearer TOKEN`; the first one is in `admin.token` in the data directory"
