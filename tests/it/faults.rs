@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use dsmil::clock;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::support::service::{Home, Service};
@@ -39,8 +38,7 @@ fn an_address_that_others_can_reach_is_refused_without_tls() {
 #[test]
 fn a_data_directory_of_another_version_is_left_alone() {
     let home = Home::new();
-    fs::create_dir_all(home.data()).expect("mkdir");
-    fs::write(home.data().join("VERSION"), "99\n").expect("write");
+    home.fill(&[("VERSION", "99\n")]);
     check_refusal(&home, &["--listen", "127.0.0.1:0"], &["99", "version"]);
     assert_eq!(fs::read_dir(home.data()).expect("list").count(), 1, "nothing was added");
 }
@@ -48,8 +46,7 @@ fn a_data_directory_of_another_version_is_left_alone() {
 #[test]
 fn a_directory_with_foreign_files_is_left_alone() {
     let home = Home::new();
-    fs::create_dir_all(home.data()).expect("mkdir");
-    fs::write(home.data().join("thesis.tex"), "x").expect("write");
+    home.fill(&[("thesis.tex", "x")]);
     check_refusal(&home, &["--listen", "127.0.0.1:0"], &[&home.data().display().to_string()]);
 }
 
@@ -136,11 +133,6 @@ fn echo() -> Value {
     json!({ "name": "echo", "steps": [{ "id": "e", "agent": "TESTBED", "tool": "cp.echo", "input": { "x": 1 } }] })
 }
 
-fn pid_in(path: std::path::PathBuf) -> Pid {
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    Pid::from_raw(text.lines().next().and_then(|line| line.trim().parse().ok()).expect("pid"))
-}
-
 /// Repeats a submission until it is accepted; what is refused meanwhile must say when to come back.
 fn submit_when_back(service: &Service) -> String {
     let give_up = clock::now() + Duration::from_secs(60);
@@ -162,7 +154,10 @@ fn a_database_that_dies_is_restarted_and_loses_nothing() {
     let service = Service::start(&home);
     let before = service.submit(&echo());
     service.finished(&before);
-    kill(pid_in(home.data().join("postgres/data/postmaster.pid")), Signal::SIGKILL).expect("kill postgres");
+    let before_kill = home.children("postgres");
+    for pid in &before_kill {
+        kill(*pid, Signal::SIGKILL).expect("kill postgres");
+    }
     let after = submit_when_back(&service);
     assert_eq!(service.finished(&after)["status"], "succeeded");
     assert_eq!(service.finished(&before)["status"], "succeeded", "what was accepted before is still there");
@@ -174,7 +169,9 @@ fn a_tpm_that_dies_is_restarted_and_the_log_goes_on() {
     let service = Service::start(&home);
     let first = service.submit(&echo());
     service.finished(&first);
-    kill(pid_in(home.data().join("tpm/swtpm.pid")), Signal::SIGKILL).expect("kill swtpm");
+    let emulators = home.children("swtpm");
+    assert_eq!(emulators.len(), 1, "the service runs one emulator");
+    kill(emulators[0], Signal::SIGKILL).expect("kill swtpm");
     let second = service.submit(&echo());
     let index = service.finished(&second)["audit_index"].as_u64().expect("audit_index");
     let give_up = clock::now() + Duration::from_secs(60);

@@ -32,6 +32,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("tpm", &["CORE", "config", "clock"]),
     ("tools", &["CORE", "config"]),
     ("logfiles", &["CORE", "config"]),
+    ("artifacts", &["CORE", "config"]),
     ("telemetry", &["CORE", "config"]),
     ("broker", &["CORE", "config"]),
     ("messages", &["CORE"]),

@@ -3,13 +3,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use dsmil::clock;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_dsmil");
@@ -42,6 +42,30 @@ impl Home {
         path
     }
 
+    /// Processes of this program whose command line names this data directory.
+    pub fn children(&self, program: &str) -> Vec<Pid> {
+        let place = self.data().display().to_string();
+        let ours = |pid: &i32| {
+            let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            let name = String::from_utf8_lossy(&read("comm")).trim() == program;
+            name && String::from_utf8_lossy(&read("cmdline")).contains(&place)
+        };
+        let entries = fs::read_dir("/proc").expect("/proc").flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        pids.filter(ours).map(Pid::from_raw).collect()
+    }
+
+    /// Makes the data directory with files in it, as its service would own them.
+    pub fn fill(&self, files: &[(&str, &str)]) {
+        fs::create_dir_all(self.data()).expect("mkdir");
+        for (name, text) in files {
+            fs::write(self.data().join(name), text).expect("write");
+        }
+        if let Some(user) = nix::unistd::User::from_name("dsmil").expect("user").filter(|_| geteuid().is_root()) {
+            std::os::unix::fs::chown(self.data(), Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("chown");
+        }
+    }
+
     /// A command of the tool, told where the data directory is.
     pub fn dsmil(&self, args: &[&str]) -> Output {
         self.command(args).output().expect("run dsmil")
@@ -53,6 +77,8 @@ impl Home {
             .arg("--data-dir")
             .arg(self.data())
             .args(args)
+            // A port of its own for each: tests run side by side.
+            .env("DSMIL_WEB_LISTEN", "127.0.0.1:0")
             .env_remove("DATABASE_URL")
             .env_remove("DSMIL_URL")
             .env_remove("DSMIL_TOKEN");
@@ -61,22 +87,14 @@ impl Home {
 }
 
 impl Drop for Home {
-    /// Children of a service that was killed on purpose are ended here, and only those: their pids are in our files.
+    /// Children of a service that was killed on purpose are ended here, and only those: their command lines name us.
     fn drop(&mut self) {
-        let postmaster = self.data().join("postgres/data/postmaster.pid");
-        let emulator = self.data().join("tpm/swtpm.pid");
-        for file in [postmaster, emulator] {
-            let pid = fs::read_to_string(&file).ok().and_then(|text| text.lines().next()?.trim().parse::<i32>().ok());
-            if let Some(pid) = pid.filter(|pid| names(*pid, self.dir.path())) {
-                kill(Pid::from_raw(pid), Signal::SIGKILL).expect("end an orphan of this test");
+        for pid in ["postgres", "swtpm"].into_iter().flat_map(|name| self.children(name)) {
+            if let Err(error) = kill(pid, Signal::SIGKILL) {
+                eprintln!("an orphan of this test could not be ended: {error}");
             }
         }
     }
-}
-
-fn names(pid: i32, dir: &Path) -> bool {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&line).contains(&dir.display().to_string())
 }
 
 /// A running service; ended when dropped.
@@ -154,6 +172,12 @@ impl Service {
         let give_up = clock::now() + Duration::from_secs(120);
         loop {
             let answer = self.get(&format!("/api/v1/workflows/{run}?wait=30s"));
+            // The database may be on its way back: that is for the caller to sit out.
+            if answer.status == 503 {
+                assert!(clock::now() < give_up, "the service does not come back: {}", answer.body);
+                std::thread::park_timeout(Duration::from_millis(100));
+                continue;
+            }
             assert_eq!(answer.status, 200, "{}", answer.body);
             let shape = answer.json();
             let status = shape["status"].as_str().expect("status");
