@@ -39,7 +39,7 @@ fn an_address_that_others_can_reach_is_refused_without_tls() {
 fn a_data_directory_of_another_version_is_left_alone() {
     let home = Home::new();
     home.fill(&[("VERSION", "99\n")]);
-    check_refusal(&home, &["--listen", "127.0.0.1:0"], &["99", "version"]);
+    check_refusal(&home, &["--listen", "127.0.0.1:0"], &["99", "layout", "--data-dir"]);
     assert_eq!(fs::read_dir(home.data()).expect("list").count(), 1, "nothing was added");
 }
 

@@ -13,7 +13,7 @@ fn up_once_runs_the_baseline_and_says_what_it_found() {
     let up = home.command(&["--no-color", "up", "--once"]).output().expect("run dsmil up");
     let (out, err) = (text(&up.stdout), text(&up.stderr));
     assert!(up.status.success(), "{}\n{out}\n{err}", up.status);
-    for expected in ["host-baseline", "succeeded", "coverage", "learn.stats", "emulator", "verified", "sha256:"] {
+    for expected in ["host-baseline", "succeeded", "Coverage", "learn.stats", "emulator", "verified", "artifacts"] {
         assert!(out.contains(expected), "`{expected}` is missing in:\n{out}");
     }
     let token = std::fs::read_to_string(home.data().join("admin.token")).expect("token");
