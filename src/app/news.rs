@@ -14,8 +14,11 @@ use crate::messages::port::Port;
 use crate::messages::store::BeginEpoch;
 use crate::messages::supervision::{SupervisionEvent, Transition};
 
-/// Between two tries to reach the auditor.
+/// Between the first two tries to reach the auditor; doubled for each further one.
 const RETRY: Duration = Duration::from_millis(20);
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
+/// A panic may say anything; a leaf of the log has 64 KiB at most.
+const DETAIL: usize = 500;
 
 /// Where entries of the service itself go.
 #[derive(Clone)]
@@ -63,6 +66,7 @@ impl Recorder {
 
     /// Tries until the auditor has made the entry durable.
     pub async fn record(&self, entry: Entry) {
+        let mut pause = RETRY;
         loop {
             match self.record.ask(Record(entry.clone())).await {
                 Ok(Ok(())) => return,
@@ -71,7 +75,8 @@ impl Recorder {
                 // It may have been recorded: twice is better than not at all.
                 Err(fault) => info!(op = %entry.op, "an audit entry is recorded again: {fault}"),
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_RETRY);
         }
     }
 }
@@ -102,7 +107,7 @@ fn entry(node: &NodeId, epoch: i64, event: &SupervisionEvent) -> Option<Entry> {
         subject: format!("child/{}", event.path),
         outcome: outcome.to_owned(),
         payload: None,
-        detail: Some(detail),
+        detail: Some(detail.chars().take(DETAIL).collect()),
     })
 }
 
