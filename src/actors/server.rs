@@ -17,12 +17,12 @@ pub struct HttpServer {
     listener: Arc<TcpListener>,
     make: Arc<MakeServer>,
     handle: Option<ServerHandle>,
-    stopped: bool,
+    running: bool,
 }
 
 impl HttpServer {
     pub fn new(listener: Arc<TcpListener>, make: Arc<MakeServer>) -> Self {
-        HttpServer { listener, make, handle: None, stopped: false }
+        HttpServer { listener, make, handle: None, running: false }
     }
 }
 
@@ -35,8 +35,9 @@ impl Actor for HttpServer {
             Err(error) => return ctx.fail(format!("the HTTP server cannot start: {error}")),
         };
         self.handle = Some(server.handle());
+        self.running = true;
         ctx.spawn(server.into_actor(self).map(|ended, server, ctx| {
-            server.stopped = true;
+            server.running = false;
             let asked = server.handle.take().is_none();
             match ended {
                 Ok(()) if asked => ctx.stop(),
@@ -52,6 +53,6 @@ impl Actor for HttpServer {
             ctx.spawn(handle.stop(true).into_actor(self));
             return Running::Continue;
         }
-        if self.stopped { Running::Stop } else { Running::Continue }
+        if self.running { Running::Continue } else { Running::Stop }
     }
 }
