@@ -112,7 +112,7 @@ impl Orchestrator {
                 detail: "the journal of the last start is still being read".to_owned(),
             });
         }
-        let open = self.runs.values().filter(|open| !open.run.is_finished()).count();
+        let open = self.runs.len();
         if open >= self.max_open {
             return Err(StartError::TooMany { open, limit: self.max_open });
         }
