@@ -6,7 +6,7 @@ use crate::toolkit::output::Status;
 /// How many of the newest steps the quantiles and the share are taken over.
 const WINDOW: usize = 256;
 
-/// Grows with each step, remembers the newest [`WINDOW`].
+/// Grows with each step, remembers the newest 256.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
     done: u64,

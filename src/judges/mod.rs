@@ -1,7 +1,7 @@
 //! What agents conclude from tool results: one judge per agent, each a pure function of one result.
 //!
 //! A judge sees `ok` and `degraded` results only; a value that is missing is not judged. An agent that is not in
-//! [`ALL`] reports what its tools say and concludes nothing.
+//! the list below reports what its tools say and concludes nothing.
 pub mod finding;
 mod hardware_intel;
 mod infrastructure;
