@@ -5,6 +5,7 @@
 //!   -> tree started -> database, TPM and engine ready -> run/service.json           within a deadline
 //!   -> SIGTERM, SIGINT, or the root gave up -> stopped in reverse order -> broker ended
 //! ```
+pub mod desk;
 pub mod edges;
 pub mod faculties;
 pub mod news;
@@ -20,11 +21,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::actors::home::HomeError;
 use crate::actors::root::{RootHandle, start_root};
+use crate::app::desk::Desk;
 use crate::app::news::Recorder;
 use crate::app::parts::{Parts, PartsError, bind};
 use crate::app::ready::{AnnounceError, Announcement, NotReady};
@@ -98,7 +100,7 @@ async fn run(config: &Config, parts: Parts, listener: TcpListener, no_broker: St
     tokio::pin!(gave_up);
 
     let ready = tokio::select! {
-        ready = readiness.wait() => ready.map_err(ServeError::from).and_then(|epoch| Ok((epoch, announcement.publish(epoch)?))),
+        ready = readiness.wait() => ready.map_err(|fault| ServeError::from(hinted(fault, config))).and_then(|epoch| Ok((epoch, announcement.publish(epoch)?))),
         reason = &mut gave_up => Err(ServeError::GaveUp { reason }),
         _ = interrupt.recv() => Err(NotReady::Interrupted.into()),
         _ = terminate.recv() => Err(NotReady::Interrupted.into()),
@@ -126,6 +128,16 @@ async fn run(config: &Config, parts: Parts, listener: TcpListener, no_broker: St
         error!("{path} did not stop in time and is left behind");
     }
     ended
+}
+
+/// A database of somebody else's cannot be mended by us; the operator should know which setting named it.
+fn hinted(fault: NotReady, config: &Config) -> NotReady {
+    match fault {
+        NotReady::Hopeless { path, reason } if config.postgres.url.is_some() && path.ends_with("store-writer") => {
+            NotReady::Hopeless { path, reason: format!("{reason}; is DATABASE_URL right, and is its server running?") }
+        }
+        other => other,
+    }
 }
 
 /// What `run` needs of the service once it is built.
@@ -163,17 +175,20 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
     let doors = edges::Doors::new(&data, &signer, &auditor, &orchestrator, &members);
     let (edge, tree_door) = edges::edges(config, &parts, doors, listener)?;
     let recorder = Recorder { node: parts.node.clone(), begin: data.writer.port(), record: auditor.port() };
-    let readiness = ready::Readiness::new(recorder.clone(), auditor.port(), orchestrator.port());
+    let (trouble, seen) = watch::channel(None);
+    let readiness = ready::Readiness::new(recorder.clone(), auditor.port(), orchestrator.port(), seen);
     let announcement = Announcement::new(&parts.data_dir, address);
 
     let (tell, news) = mpsc::unbounded_channel::<SupervisionEvent>();
+    let (hand_on, recorded) = mpsc::unbounded_channel();
     let spec = tree::root(vec![data.spec, trust, agents, engine, edge]);
     let root = start_root(spec, move |event| {
-        // The recorder lives as long as the main thread: when it has gone nobody is left to tell.
+        // The desk lives as long as the main thread: when it has gone nobody is left to tell.
         drop(tell.send(event));
     })?;
     tree_door.open(&root);
-    actix_rt::spawn(recorder.clone().run(news));
+    actix_rt::spawn(Desk { recorder: hand_on, trouble }.run(news));
+    actix_rt::spawn(recorder.clone().run(recorded));
     info!(node = %parts.node, at = %clock::wall(), "node {} begins with {} agents", parts.node, parts.catalog.len());
     Ok(Running { root, recorder, readiness, announcement })
 }

@@ -37,6 +37,8 @@ pub struct OpenRun {
     effects: Vec<(usize, Effect)>,
     /// The run as it was when it was last durable.
     durable: Option<Run>,
+    /// An append had an unknown outcome: the run may be stored already.
+    doubtful: bool,
     /// Who submitted it and waits for the first append.
     submitter: Option<oneshot::Sender<Result<RunId, StartError>>>,
     attempts: HashMap<StepId, (u32, CancelFlag)>,
@@ -63,6 +65,7 @@ impl OpenRun {
             rows: Vec::new(),
             effects: Vec::new(),
             durable,
+            doubtful: false,
             submitter,
             attempts: HashMap::new(),
             changes: watch::Sender::new(0),
@@ -120,8 +123,16 @@ impl OpenRun {
         due.into_iter().map(|(_, effect)| effect).collect()
     }
 
-    /// Refuses a submission that is certainly not stored. False: the run was promised already.
+    /// The outcome of an append is unknown. From now on no refusal tells anything about the run.
+    pub fn doubt(&mut self) {
+        self.doubtful = true;
+    }
+
+    /// Refuses a submission that is certainly not stored. False: the run was promised already, or may be stored.
     pub fn refuse(&mut self, detail: &str) -> bool {
+        if self.doubtful {
+            return false;
+        }
         let Some(submitter) = self.submitter.take() else { return false };
         drop(submitter.send(Err(StartError::NotDurable { detail: detail.to_owned() })));
         true

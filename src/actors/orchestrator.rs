@@ -161,6 +161,9 @@ impl Orchestrator {
             Err(StoreError::Fenced { .. }) => ctx.fail(format!("another service writes for node {}", self.node)),
             Err(fault) => {
                 let detail = fault.to_string();
+                if matches!(fault, StoreError::Unknown { .. }) {
+                    open.doubt();
+                }
                 // A run that nobody was promised and that is certainly not stored is simply refused.
                 if matches!(fault, StoreError::Unreachable { .. } | StoreError::Refused { .. }) && open.refuse(&detail)
                 {

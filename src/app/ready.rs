@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::watch;
 use tracing::warn;
 
+use crate::app::desk::Trouble;
 use crate::app::news::Recorder;
 use crate::messages::auditor::GetHead;
 use crate::messages::orchestrator::GetEngineStatus;
@@ -23,6 +25,8 @@ pub enum NotReady {
     Late { what: &'static str },
     #[error("told to stop before it was ready")]
     Interrupted,
+    #[error("cannot start: {path} ended again and again, the last time because: {reason}")]
+    Hopeless { path: String, reason: String },
 }
 
 /// Asks the parts until all of them are there.
@@ -30,11 +34,17 @@ pub struct Readiness {
     recorder: Recorder,
     head: Port<GetHead>,
     engine: Port<GetEngineStatus>,
+    trouble: watch::Receiver<Option<Trouble>>,
 }
 
 impl Readiness {
-    pub fn new(recorder: Recorder, head: Port<GetHead>, engine: Port<GetEngineStatus>) -> Self {
-        Readiness { recorder, head, engine }
+    pub fn new(
+        recorder: Recorder,
+        head: Port<GetHead>,
+        engine: Port<GetEngineStatus>,
+        trouble: watch::Receiver<Option<Trouble>>,
+    ) -> Self {
+        Readiness { recorder, head, engine, trouble }
     }
 
     /// The number of this start, once it is on record and a signed head of the log exists.
@@ -54,7 +64,14 @@ impl Readiness {
             }
             epoch
         };
-        let ready = tokio::time::timeout(WITHIN, all).await;
+        let mut trouble = self.trouble.clone();
+        let ready = tokio::select! {
+            ready = tokio::time::timeout(WITHIN, all) => ready,
+            Ok(found) = trouble.wait_for(Option::is_some) => {
+                let Trouble { path, reason } = found.clone().unwrap_or_default();
+                return Err(NotReady::Hopeless { path, reason });
+            }
+        };
         ready.map_err(|_| NotReady::Late { what })
     }
 }

@@ -8,6 +8,8 @@ mod config;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod engine;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod journey;

@@ -1,0 +1,87 @@
+//! Where the news of supervisors arrive: written to the log, handed on to the recorder, and watched during the start.
+use std::collections::HashMap;
+
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, error, info, warn};
+
+use crate::messages::supervision::{SupervisionEvent, Transition};
+
+/// A child that has ended as often as this before the service was ready will not mend itself.
+const HOPELESS: u32 = 3;
+
+/// A part that cannot be started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trouble {
+    pub path: String,
+    pub reason: String,
+}
+
+pub struct Desk {
+    pub recorder: mpsc::UnboundedSender<SupervisionEvent>,
+    pub trouble: watch::Sender<Option<Trouble>>,
+}
+
+impl Desk {
+    /// Takes news in until the channel closes.
+    pub async fn run(self, mut news: mpsc::UnboundedReceiver<SupervisionEvent>) {
+        let mut ends: HashMap<String, u32> = HashMap::new();
+        while let Some(event) = news.recv().await {
+            tell(&event);
+            if let Transition::Exited { reason } = &event.what {
+                let count = ends.entry(event.path.clone()).or_default();
+                *count += 1;
+                if *count == HOPELESS {
+                    self.trouble.send_replace(Some(Trouble { path: event.path.clone(), reason: reason.clone() }));
+                }
+            }
+            // The recorder ends with the process.
+            drop(self.recorder.send(event));
+        }
+    }
+}
+
+fn tell(event: &SupervisionEvent) {
+    let SupervisionEvent { path, epoch, what, .. } = event;
+    match what {
+        Transition::Exited { reason } => error!(path, epoch, "{path} ended: {reason}"),
+        Transition::GaveUp { reason } => error!(path, epoch, "{path} gave up: {reason}"),
+        Transition::Abandoned => error!(path, epoch, "{path} did not stop in time and is left behind"),
+        Transition::BreakerOpened { retry_after } => {
+            warn!(path, epoch, "{path} fails too often: nothing is asked of it for {} s", retry_after.as_secs());
+        }
+        Transition::RestartIn { delay } => info!(path, epoch, "{path} is started again in {delay:.1?}"),
+        Transition::Started if *epoch > 1 => info!(path, epoch, "{path} was started again, life {epoch}"),
+        Transition::BreakerHalfOpen | Transition::BreakerClosed => info!(path, epoch, "{path}: {what:?}"),
+        Transition::Started | Transition::Stopped => debug!(path, epoch, "{path}: {what:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit(path: &str, reason: &str) -> SupervisionEvent {
+        let at = chrono::DateTime::from_timestamp(1_700_000_000, 0).expect("time");
+        SupervisionEvent { at, path: path.into(), epoch: 1, what: Transition::Exited { reason: reason.into() } }
+    }
+
+    #[actix::test]
+    async fn three_ends_of_one_child_are_hopeless_and_all_news_are_handed_on() {
+        let (tell, news) = mpsc::unbounded_channel();
+        let (recorder, mut handed_on) = mpsc::unbounded_channel();
+        let (trouble, seen) = watch::channel(None);
+        for (path, reason) in [("a", "1"), ("b", "1"), ("a", "2"), ("b", "2")] {
+            tell.send(exit(path, reason)).expect("open");
+        }
+        tell.send(exit("a", "no space left")).expect("open");
+        drop(tell);
+        Desk { recorder, trouble }.run(news).await;
+        let expected = Trouble { path: "a".into(), reason: "no space left".into() };
+        assert_eq!(*seen.borrow(), Some(expected));
+        let mut count = 0;
+        while handed_on.recv().await.is_some() {
+            count += 1;
+        }
+        assert_eq!(count, 5);
+    }
+}

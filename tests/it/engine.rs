@@ -1,0 +1,210 @@
+//! The orchestrator between a store and agents that do as they are told. Time is paused, so that retries pass at once.
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_rt::{Arbiter, System};
+use dsmil::actors::child::{ChildOptions, ChildSpec, Place};
+use dsmil::actors::home::Home;
+use dsmil::actors::orchestrator::{Doors, Orchestrator};
+use dsmil::actors::root::start_root_at;
+use dsmil::actors::slot::Ref;
+use dsmil::actors::supervisor::SupervisorSpec;
+use dsmil::ids::{AgentId, NodeId, RunId, ToolId};
+use dsmil::messages::agent::RunStep;
+use dsmil::messages::orchestrator::{GetEngineStatus, GetRun, StartError, StartRun, WatchRun};
+use dsmil::messages::port::Port;
+use dsmil::messages::store::{AppendRun, Appended, StoreError, StoredRun};
+use dsmil::resilience::restart::Intensity;
+use dsmil::resilience::roster::Strategy;
+use dsmil::toolkit::output::Output;
+use dsmil::workflow::check::check;
+use dsmil::workflow::plan::Plan;
+use dsmil::workflow::result::StepResult;
+use dsmil::workflow::step::ToolFacts;
+use dsmil::workflow::world::{AgentFacts, World};
+use parking_lot::Mutex;
+use serde_json::json;
+
+/// What the store does with the appends that come, one after the other; those that follow are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Unknown,
+    Unreachable,
+}
+
+/// What happened, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Seen {
+    /// The kinds of the rows.
+    Append(Vec<String>),
+    Step(String, u32),
+}
+
+#[derive(Clone, Default)]
+struct Outside {
+    fates: Arc<Mutex<VecDeque<Fate>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    stored: Arc<Mutex<Vec<AppendRun>>>,
+}
+
+impl Outside {
+    fn append(&self, append: AppendRun) -> Result<Appended, StoreError> {
+        let kinds = append.rows.iter().map(|row| row.kind.clone()).collect();
+        self.seen.lock().push(Seen::Append(kinds));
+        let detail = || "as told".to_owned();
+        match self.fates.lock().pop_front() {
+            Some(Fate::Unknown) => Err(StoreError::Unknown { detail: detail() }),
+            Some(Fate::Unreachable) => Err(StoreError::Unreachable { detail: detail() }),
+            None => {
+                let indexes = append.rows.iter().map(|row| row.entry.as_ref().map(|_| u64::from(row.seq))).collect();
+                self.stored.lock().push(append);
+                Ok(Appended { indexes })
+            }
+        }
+    }
+
+    fn work(&self, order: &RunStep) -> StepResult {
+        self.seen.lock().push(Seen::Step(order.step.to_string(), order.attempt));
+        StepResult { output: Output::ok(order.input.clone(), Vec::new()), findings: Vec::new(), duration_ms: 1.0 }
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().clone()
+    }
+}
+
+fn agent() -> AgentId {
+    AgentId::new("TESTBED").expect("id")
+}
+
+fn plan() -> Plan {
+    let tool = ToolId::new("cp.echo").expect("id");
+    let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false };
+    let agents =
+        BTreeMap::from([(agent(), AgentFacts { tools: vec![tool.clone()], timeout: Duration::from_secs(30) })]);
+    let world = World { agents, tools: BTreeMap::from([(tool, facts)]), ..World::default() };
+    let document = json!({"name": "two", "mode": "sequential", "steps": [
+        {"id": "a", "agent": "TESTBED", "tool": "cp.echo"}, {"id": "b", "agent": "TESTBED", "tool": "cp.echo"},
+    ]});
+    check(&document, &world).expect("a plan")
+}
+
+/// Runs a test with an orchestrator that found `open` runs in the journal.
+fn with_engine<F: Future<Output = ()>>(
+    outside: Outside,
+    open: Vec<StoredRun>,
+    test: impl FnOnce(Ref<Orchestrator>) -> F,
+) {
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("runtime");
+    System::with_tokio_rt(runtime).block_on(async move {
+        let (appending, working) = (outside.clone(), outside);
+        let step = Port::answering(move |order: RunStep| Ok(Ok(working.work(&order))));
+        let doors = Doors {
+            agents: Arc::new(BTreeMap::from([(agent(), step)])),
+            begin: Port::answering(|_| Ok(Ok(1))),
+            append: Port::answering(move |append| Ok(appending.append(append))),
+            load_open: Port::answering(move |_| Ok(Ok(open.clone()))),
+        };
+        let home = Home::given("test", Arbiter::current());
+        let node = NodeId::new("n").expect("id");
+        let make = move || Orchestrator::new(node.clone(), 10, doors.clone());
+        let (spec, engine) = ChildSpec::worker("engine", ChildOptions::at(Place::Shared(home.clone())), make);
+        let intensity = Intensity { max: 3, within: Duration::from_secs(60) };
+        let root =
+            SupervisorSpec { name: "root".into(), strategy: Strategy::OneForOne, intensity, children: vec![spec] };
+        let root = start_root_at(home, root, |_| {}).expect("the tree starts");
+        let status = engine.port::<GetEngineStatus>();
+        while !status.ask(GetEngineStatus).await.is_ok_and(|status| status.recovered) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        test(engine).await;
+        root.shutdown(Duration::from_secs(5)).await;
+    });
+}
+
+/// Waits until the engine has let go of the run.
+async fn ended(engine: &Ref<Orchestrator>, run: RunId) {
+    while let Ok(Some(mut changes)) = engine.port().ask(WatchRun(run)).await {
+        while changes.changed().await.is_ok() {}
+    }
+}
+
+async fn start(engine: &Ref<Orchestrator>) -> Result<RunId, StartError> {
+    engine.port().ask(StartRun { plan: plan(), by: "token:test".into() }).await.expect("answered")
+}
+
+fn append(kinds: &[&str]) -> Seen {
+    Seen::Append(kinds.iter().map(|kind| (*kind).to_owned()).collect())
+}
+
+fn step(id: &str, attempt: u32) -> Seen {
+    Seen::Step(id.to_owned(), attempt)
+}
+
+const BEGIN: [&str; 2] = ["accepted", "step_started"];
+
+#[test]
+fn nothing_is_done_before_it_is_journalled() {
+    let outside = Outside::default();
+    with_engine(outside.clone(), Vec::new(), async |engine| {
+        let run = start(&engine).await.expect("accepted");
+        ended(&engine, run).await;
+    });
+    let next = ["attempt_done", "step_started"];
+    let expected = [append(&BEGIN), step("a", 1), append(&next), step("b", 1), append(&["attempt_done", "finished"])];
+    assert_eq!(outside.seen(), expected);
+}
+
+#[test]
+fn a_run_that_is_certainly_not_stored_is_refused_and_forgotten() {
+    let outside = Outside { fates: Arc::new(Mutex::new([Fate::Unreachable].into())), ..Outside::default() };
+    with_engine(outside.clone(), Vec::new(), async |engine| {
+        assert!(matches!(start(&engine).await, Err(StartError::NotDurable { .. })));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(engine.port().ask(GetEngineStatus).await.expect("answered").open_runs, 0);
+    });
+    assert_eq!(outside.seen(), [append(&BEGIN)]);
+}
+
+/// After an unknown outcome the run may be stored: a refusal that follows proves nothing about it.
+#[test]
+fn a_run_that_may_be_stored_is_never_forgotten() {
+    let fates = [Fate::Unknown, Fate::Unreachable, Fate::Unreachable];
+    let outside = Outside { fates: Arc::new(Mutex::new(fates.into())), ..Outside::default() };
+    with_engine(outside.clone(), Vec::new(), async |engine| {
+        let run = start(&engine).await.expect("accepted once the database is back");
+        ended(&engine, run).await;
+    });
+    let seen = outside.seen();
+    assert_eq!(seen[..5], [append(&BEGIN), append(&BEGIN), append(&BEGIN), append(&BEGIN), step("a", 1)]);
+    assert_eq!(seen.last(), Some(&append(&["attempt_done", "finished"])));
+}
+
+#[test]
+fn what_the_last_start_left_open_goes_on_from_its_journal() {
+    let first = Outside::default();
+    with_engine(first.clone(), Vec::new(), async |engine| {
+        let run = start(&engine).await.expect("accepted");
+        ended(&engine, run).await;
+    });
+    // The journal as a kill would leave it: step `a` was begun, and nobody knows how it ended.
+    let accepted = first.stored.lock()[0].clone();
+    let stored = StoredRun {
+        node: NodeId::new("n").expect("id"),
+        header: accepted.header.expect("the first append carries the header"),
+        status: "running".into(),
+        outcome: None,
+        rows: accepted.rows.into_iter().map(|row| (row, None)).collect(),
+    };
+    let (second, run) = (Outside::default(), stored.header.run);
+    with_engine(second.clone(), vec![stored], async |engine| {
+        ended(&engine, run).await;
+        assert_eq!(engine.port().ask(GetRun(run)).await, Ok(None), "it has ended: the store has it");
+    });
+    let steps: Vec<_> = second.seen().into_iter().filter(|seen| matches!(seen, Seen::Step(..))).collect();
+    assert_eq!(steps, [step("a", 2), step("b", 1)]);
+    let last = second.stored.lock().last().cloned().expect("an append");
+    assert_eq!(last.status, "succeeded");
+}
