@@ -7,11 +7,12 @@ use tokio::sync::{oneshot, watch};
 
 use crate::ids::{NodeId, RunId, StepId};
 use crate::messages::orchestrator::StartError;
-use crate::messages::store::{AppendRun, Appended, RunHeader, RunOutcome, StoredRun};
+use crate::messages::store::AppendRun;
 use crate::toolkit::cx::CancelFlag;
 use crate::workflow::advance::{Advance, Effect};
 use crate::workflow::event::RunEvent;
 use crate::workflow::journal::{Writer, row_for};
+use crate::workflow::record::{Appended, RunHeader, RunOutcome, StoredRun};
 use crate::workflow::replay::ReplayError;
 use crate::workflow::run::Run;
 

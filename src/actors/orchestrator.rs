@@ -23,8 +23,9 @@ use crate::ids::{AgentId, NodeId, RunId};
 use crate::messages::agent::RunStep;
 use crate::messages::orchestrator::{CancelRun, EngineStatus, GetEngineStatus, GetRun, StartError, StartRun, WatchRun};
 use crate::messages::port::{AskError, Port};
-use crate::messages::store::{AppendRun, Appended, BeginEpoch, LoadOpenRuns, StoreError, StoredRun};
+use crate::messages::store::{AppendRun, BeginEpoch, LoadOpenRuns};
 use crate::workflow::advance::{Advance, Answer, Effect, Trigger};
+use crate::workflow::record::{Appended, StoreError, StoredRun};
 use crate::workflow::run::Run;
 
 /// Between two tries to reach the database.

@@ -1,6 +1,4 @@
 //! PostgreSQL as a child: its death is the actor's, its readiness too.
-use std::error::Error;
-
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Running, WrapFuture};
 use tokio::sync::oneshot;
 
@@ -8,6 +6,7 @@ use crate::actors::context::Ctx;
 use crate::store::cluster::Cluster;
 use crate::store::cluster::ClusterError;
 use crate::store::cluster::ClusterSpec;
+use crate::toolkit::causes::with_causes;
 
 /// One life of the server. A life that is cut off leaves its server running; the next one ends it and starts anew.
 pub struct Postgres {
@@ -101,14 +100,4 @@ async fn watch(mut cluster: Cluster, stopped: oneshot::Receiver<()>) -> Result<(
         _ = stopped => {}
     }
     cluster.stop().await.map_err(|error| with_causes(&error))
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

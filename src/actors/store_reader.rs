@@ -5,22 +5,22 @@ use crate::actors::context::Ctx;
 use crate::ids::{NodeId, RunId};
 use crate::messages::store::CountEntries;
 use crate::messages::store::GetStoreStatus;
-use crate::messages::store::JournalRow;
 use crate::messages::store::ListRuns;
 use crate::messages::store::LoadEntries;
 use crate::messages::store::LoadLastAttempt;
 use crate::messages::store::LoadOpenRuns;
 use crate::messages::store::LoadRun;
-use crate::messages::store::RunPage;
-use crate::messages::store::StoreError;
-use crate::messages::store::StoreStatus;
-use crate::messages::store::StoredEntry;
-use crate::messages::store::StoredRun;
 use crate::store::audit_entries;
 use crate::store::database::Readers;
 use crate::store::journal;
 use crate::store::runs;
 use crate::store::status;
+use crate::workflow::record::JournalRow;
+use crate::workflow::record::RunPage;
+use crate::workflow::record::StoreError;
+use crate::workflow::record::StoreStatus;
+use crate::workflow::record::StoredEntry;
+use crate::workflow::record::StoredRun;
 
 pub struct StoreReader {
     readers: Readers,

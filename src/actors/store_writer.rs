@@ -8,9 +8,7 @@ use crate::messages::auditor::EntriesCommitted;
 use crate::messages::port::Port;
 use crate::messages::store::AppendEntries;
 use crate::messages::store::AppendRun;
-use crate::messages::store::Appended;
 use crate::messages::store::BeginEpoch;
-use crate::messages::store::StoreError;
 use crate::store::batch::Answer;
 use crate::store::batch::Work;
 use crate::store::database::Database;
@@ -20,6 +18,8 @@ use crate::store::writer::OnCommit;
 use crate::store::writer::QUEUE;
 use crate::store::writer::Request;
 use crate::store::writer::Writer;
+use crate::workflow::record::Appended;
+use crate::workflow::record::StoreError;
 
 pub struct StoreWriter {
     database: Database,

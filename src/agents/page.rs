@@ -2,9 +2,9 @@
 use std::collections::BTreeSet;
 
 use crate::agents::catalog::Catalog;
-use crate::agents::duration;
 use crate::agents::profile::{AgentProfile, Group, Policy, Words};
 use crate::ids::ToolId;
+use crate::toolkit::duration;
 
 const HEAD: &str = "\
 # Agents

@@ -3,11 +3,11 @@ use std::collections::BTreeSet;
 
 use serde_norway::{Mapping, Value};
 
-use crate::agents::duration;
 use crate::agents::fault::{Problem, ProfileFault, nearest};
 use crate::agents::front_matter::{Parts, split};
 use crate::agents::profile::{AgentProfile, Words};
 use crate::ids::{AgentId, ToolId};
+use crate::toolkit::duration;
 
 /// What a file gave. The name is known even if the rest is faulty, so that duplicates show at once.
 #[derive(Debug)]

@@ -14,9 +14,10 @@ use crate::ids::RunId;
 use crate::ids::ToolId;
 use crate::messages::port::Port;
 use crate::messages::signer::{QuotePcrs, SignDigest};
-use crate::messages::store::{JournalRow, LoadLastAttempt, LoadRun};
+use crate::messages::store::{LoadLastAttempt, LoadRun};
 use crate::toolkit::cx::{Hash, History, NotAvailable, PastStep, Quote, Sign, Signed, Time};
 use crate::workflow::event::RunEvent;
+use crate::workflow::record::JournalRow;
 
 /// The service's clock.
 pub struct SystemTime;

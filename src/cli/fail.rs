@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::client::error::ClientError;
 use crate::client::find::FindError;
 use crate::config::fault::ConfigErrors;
+use crate::toolkit::causes::with_causes;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -38,16 +39,6 @@ impl Failure {
     pub fn code(&self) -> ExitCode {
         ExitCode::from(self.exit as u8)
     }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 impl From<ClientError> for Failure {

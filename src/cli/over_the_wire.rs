@@ -13,12 +13,12 @@ use crate::client::find::Token;
 use crate::client::http::Client;
 use crate::ids::Digest;
 use crate::messages::port::Port;
-use crate::messages::store::RunPage;
-use crate::messages::store::StoredEntry;
 use crate::web::fakes::TOKEN;
 use crate::web::fakes::{edges, good, run, stored};
 use crate::web::routes::Edges;
 use crate::web::server::server;
+use crate::workflow::record::RunPage;
+use crate::workflow::record::StoredEntry;
 
 fn serve(edges: Edges) -> (String, ServerHandle) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

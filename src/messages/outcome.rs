@@ -12,15 +12,15 @@ use crate::messages::orchestrator::EngineStatus;
 use crate::messages::orchestrator::StartError;
 use crate::messages::signer::LogKey;
 use crate::messages::signer::SignError;
-use crate::messages::store::Appended;
-use crate::messages::store::RunPage;
-use crate::messages::store::StoreError;
-use crate::messages::store::StoreStatus;
 use crate::messages::supervision::Node;
 use crate::messages::tpm::TpmAddress;
 use crate::toolkit::cx::Quote;
 use crate::toolkit::cx::Signed;
 use crate::toolkit::output::Status;
+use crate::workflow::record::Appended;
+use crate::workflow::record::RunPage;
+use crate::workflow::record::StoreError;
+use crate::workflow::record::StoreStatus;
 use crate::workflow::result::StepResult;
 
 /// How one request counts.

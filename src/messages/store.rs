@@ -7,17 +7,15 @@ use actix::Message;
 use crate::audit::entry::Entry;
 use crate::ids::{AgentId, RunId, ToolId};
 
-// The protocol and what it carries are read together; the store may not import messages, so they live in the core.
-pub use crate::workflow::record::Appended;
-pub use crate::workflow::record::JournalRow;
-pub use crate::workflow::record::RunHeader;
-pub use crate::workflow::record::RunOutcome;
-pub use crate::workflow::record::RunPage;
-pub use crate::workflow::record::RunSummary;
-pub use crate::workflow::record::StoreError;
-pub use crate::workflow::record::StoreStatus;
-pub use crate::workflow::record::StoredEntry;
-pub use crate::workflow::record::StoredRun;
+use crate::workflow::record::Appended;
+use crate::workflow::record::JournalRow;
+use crate::workflow::record::RunHeader;
+use crate::workflow::record::RunOutcome;
+use crate::workflow::record::RunPage;
+use crate::workflow::record::StoreError;
+use crate::workflow::record::StoreStatus;
+use crate::workflow::record::StoredEntry;
+use crate::workflow::record::StoredRun;
 
 /// Begins this start's epoch of the node, or answers the one already begun by this start. Entries carry it, and a
 /// writer of an earlier epoch is fenced from then on.

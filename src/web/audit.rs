@@ -13,8 +13,8 @@ use crate::messages::auditor::GetVerifierKey;
 use crate::messages::port::Port;
 use crate::messages::signer::GetLogKey;
 use crate::messages::store::LoadEntries;
-use crate::messages::store::StoredEntry;
 use crate::web::error::ApiError;
+use crate::workflow::record::StoredEntry;
 
 /// What these routes need.
 #[derive(Clone)]

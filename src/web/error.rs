@@ -15,7 +15,7 @@ use crate::messages::auditor::AuditError;
 use crate::messages::orchestrator::StartError;
 use crate::messages::port::AskError;
 use crate::messages::signer::SignError;
-use crate::messages::store::StoreError;
+use crate::workflow::record::StoreError;
 
 /// Why a request was not answered as asked.
 #[derive(Debug, thiserror::Error)]

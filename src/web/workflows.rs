@@ -19,14 +19,14 @@ use crate::messages::orchestrator::WatchRun;
 use crate::messages::port::Port;
 use crate::messages::store::ListRuns;
 use crate::messages::store::LoadRun;
-use crate::messages::store::RunSummary;
+use crate::toolkit::duration;
 use crate::web::auth::Caller;
 use crate::web::body::json_body;
 use crate::web::error::ApiError;
 use crate::web::run_shape::{checked, replayed, shape};
 use crate::workflow::check::check;
-use crate::workflow::duration;
 use crate::workflow::fault::Fault;
+use crate::workflow::record::RunSummary;
 use crate::workflow::schema;
 use crate::workflow::world::World;
 
@@ -303,7 +303,7 @@ mod tests {
         edges.workflows.list = Port::answering(|asked: ListRuns| {
             assert_eq!((asked.status.as_deref(), asked.limit), (Some("failed"), 7));
             assert_eq!(asked.before.map(|run| run.to_string()).as_deref(), Some(ID));
-            Ok(Ok(crate::messages::store::RunPage { runs: Vec::new(), next: asked.before }))
+            Ok(Ok(crate::workflow::record::RunPage { runs: Vec::new(), next: asked.before }))
         });
         let line = format!("GET /api/v1/workflows?status=failed&limit=7&cursor={ID}");
         assert_eq!(ask(edges, request(&line)).await.json(), json!({ "workflows": [], "next": ID }));

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::workflow::duration;
+use crate::toolkit::duration;
 use crate::workflow::expr::kind;
 use crate::workflow::fault::Fault;
 use crate::workflow::fault::below;

@@ -14,7 +14,6 @@ mod check_names;
 mod check_step;
 pub mod document;
 mod drive;
-pub mod duration;
 pub mod event;
 pub mod expr;
 pub mod fault;
@@ -30,6 +29,7 @@ pub mod schema;
 pub mod step;
 pub mod summary;
 pub mod template;
+pub mod time_form;
 pub mod world;
 pub mod yaml;
 

@@ -8,10 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::ids::StepId;
-use crate::workflow::duration::millis;
 use crate::workflow::graph::Graph;
 use crate::workflow::graph::GraphError;
 use crate::workflow::step::Step;
+use crate::workflow::time_form::millis;
 
 /// What a run is to do; cheap to clone.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,10 +9,10 @@ use crate::ids::ToolId;
 use crate::toolkit::output::Output;
 use crate::toolkit::output::Status;
 use crate::toolkit::spec::ToolSpec;
-use crate::workflow::duration::millis;
-use crate::workflow::duration::optional_millis;
 use crate::workflow::expr::Expr;
 use crate::workflow::template::Template;
+use crate::workflow::time_form::millis;
+use crate::workflow::time_form::optional_millis;
 
 /// A checked step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

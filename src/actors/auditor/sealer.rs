@@ -35,8 +35,8 @@ use crate::messages::signer::GetLogKey;
 use crate::messages::signer::SignDigest;
 use crate::messages::store::CountEntries;
 use crate::messages::store::LoadEntries;
-use crate::messages::store::StoredEntry;
 use crate::toolkit::causes::with_causes;
+use crate::workflow::record::StoredEntry;
 
 /// Entries taken in one go.
 const BATCH: u64 = 4096;

@@ -63,7 +63,7 @@ fn what_is_said_of_the_run_is_checked() {
         (
             json!({"timeout": "soon"}),
             "/timeout",
-            "`soon` is not a duration: write a whole number and a unit, such as `200ms`, `30s`, `10m`, `1h` or `2d`",
+            "`soon` is not a duration; write whole numbers with ms, s, m, h or d, such as 250ms, 20s, 10m or 1h30m",
         ),
         (json!({"labels": {"a/b": 1}}), "/labels/a~1b", "must be text, not a number"),
         (json!({"inputs": []}), "/inputs", "must be an object, not a list"),
@@ -133,9 +133,9 @@ fn what_is_said_of_a_step_is_checked() {
 }
 
 const BAD_EMPTY: &str =
-    "`` is not a duration: write a whole number and a unit, such as `200ms`, `30s`, `10m`, `1h` or `2d`";
+    "`` is not a duration; write whole numbers with ms, s, m, h or d, such as 250ms, 20s, 10m or 1h30m";
 const BAD_YEAR: &str =
-    "`1y` is not a duration: write a whole number and a unit, such as `200ms`, `30s`, `10m`, `1h` or `2d`";
+    "`1y` is not a duration; write whole numbers with ms, s, m, h or d, such as 250ms, 20s, 10m or 1h30m";
 
 #[test]
 fn steps_are_linked_only_where_that_can_work() {

@@ -2,22 +2,29 @@
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a duration; write whole numbers with ms, s, m, h or d, such as 250ms, 20s, 10m or 1h30m")]
-pub struct BadDuration {
-    pub text: String,
+pub enum BadDuration {
+    #[error("`{0}` is not a duration; write whole numbers with ms, s, m, h or d, such as 250ms, 20s, 10m or 1h30m")]
+    Form(String),
+    #[error("`{0}` is longer than a year")]
+    TooLong(String),
 }
+
+/// Longer than anything waits here; sums of a few such never overflow.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// The units from the longest to the shortest, in milliseconds.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Reads numbers with units, the longer unit first and no unit twice.
 pub fn parse(text: &str) -> Result<Duration, BadDuration> {
-    millis(text.trim()).map(Duration::from_millis).ok_or_else(|| BadDuration { text: text.to_owned() })
+    let millis = millis(text.trim()).ok_or_else(|| BadDuration::Form(text.to_owned()))?;
+    let duration = u64::try_from(millis).ok().map(Duration::from_millis).filter(|duration| *duration <= LONGEST);
+    duration.ok_or_else(|| BadDuration::TooLong(text.to_owned()))
 }
 
-fn millis(text: &str) -> Option<u64> {
+fn millis(text: &str) -> Option<u128> {
     let mut rest = text;
-    let mut total = 0u64;
+    let mut total = 0_u128;
     let mut units = UNITS.iter();
     loop {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -26,7 +33,12 @@ fn millis(text: &str) -> Option<u64> {
         let (unit, after) = after.split_at(end);
         // `find` goes on behind the unit used last, which keeps the order and forbids repetition.
         let (_, factor) = units.find(|(name, _)| *name == unit)?;
-        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(*factor)?)?;
+        if number.is_empty() {
+            return None;
+        }
+        // All digits: too many of them mean a number too large, which is not a fault of form.
+        let number = number.parse::<u128>().unwrap_or(u128::MAX);
+        total = total.saturating_add(number.saturating_mul(u128::from(*factor)));
         rest = after;
         if rest.is_empty() {
             return Some(total);
@@ -72,8 +84,11 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_the_text() {
-        for text in ["", "s", "20", "20 s", "-1s", "1.5s", "1m1h", "1s1s", "20sec", "99999999999999999999s", "١s"] {
-            assert_eq!(parse(text), Err(BadDuration { text: text.to_owned() }));
+        for text in ["", "s", "20", "20 s", "-1s", "1.5s", "1m1h", "1s1s", "20sec", "١s"] {
+            assert_eq!(parse(text), Err(BadDuration::Form(text.to_owned())));
+        }
+        for text in ["367d", "99999999999999999999s", "18446744073709551615h"] {
+            assert_eq!(parse(text), Err(BadDuration::TooLong(text.to_owned())));
         }
     }
 
