@@ -22,21 +22,27 @@ fn document(n: usize) -> Value {
     })
 }
 
+/// How often the service is killed: `make soak` sets the switch.
+fn kills() -> usize {
+    if std::env::var_os("DSMIL_SOAK").is_some() { 20 } else { 1 }
+}
+
 #[test]
 fn fifty_runs_finish_after_the_service_was_killed_among_them() {
     let home = Home::new();
-    let service = Service::start(&home);
-    let runs: Vec<String> = (0..50).map(|n| service.submit(&document(n))).collect();
-    // The kill must fall among the runs: some steps are done, and no run can be finished yet after the first ones.
-    service.finished(&runs[0]);
-    let open = runs
-        .iter()
-        .filter(|run| service.get(&format!("/api/v1/workflows/{run}")).json()["status"] == "running")
-        .count();
-    assert!(open > 0, "the kill would come too late to prove anything");
-    service.kill();
-
-    let service = Service::start(&home);
+    let mut service = Service::start(&home);
+    let mut runs: Vec<String> = Vec::new();
+    for kill in 0..kills() {
+        let first = runs.len();
+        runs.extend((first..first + 50).map(|n| service.submit(&document(n))));
+        // The kill must fall among the runs: the first one has ended, and others have not.
+        service.finished(&runs[first]);
+        let is_open = |run: &&String| service.get(&format!("/api/v1/workflows/{run}")).json()["status"] == "running";
+        let open = runs[first..].iter().filter(is_open).count();
+        assert!(open > 0, "kill {kill} would come too late to prove anything");
+        service.kill();
+        service = Service::start(&home);
+    }
     for (n, run) in runs.iter().enumerate() {
         let shape = service.finished(run);
         assert_eq!(shape["status"], "succeeded", "{shape:#}");
