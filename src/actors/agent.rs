@@ -23,7 +23,7 @@ use crate::judges;
 use crate::messages::agent::{AgentStats, Drill, Fault, GetStats, RunStep, StepNotDone};
 use crate::toolkit::bench::Workbench;
 use crate::toolkit::output::{Output, Reason, Status};
-use crate::toolkit::spec::{RunsOn, Tool};
+use crate::toolkit::spec::{RunsOn, Tool, ToolSpec};
 use crate::tools::toolbox::Toolbox;
 use crate::workflow::result::StepResult;
 
@@ -43,6 +43,13 @@ pub struct Agent {
 
 type Worked = Result<Output, StepNotDone>;
 
+/// A tool that the agent may use, and what must be known of it to do so.
+struct Granted {
+    tool: Arc<dyn Tool>,
+    runs_on: RunsOn,
+    needs_evidence: bool,
+}
+
 impl Agent {
     pub fn new(profile: Arc<AgentProfile>, toolbox: Arc<Toolbox>, bench: Arc<Workbench>) -> Self {
         let places = Arc::new(Semaphore::new(profile.concurrency));
@@ -54,8 +61,8 @@ impl Agent {
             return Box::pin(std::future::ready(Err(StepNotDone::Drill)));
         }
         match self.tool_for(&order.tool) {
-            Ok(tool) => Box::pin(work(
-                tool,
+            Ok(granted) => Box::pin(work(
+                granted,
                 Arc::clone(&self.bench),
                 Arc::clone(&self.profile),
                 Arc::clone(&self.places),
@@ -66,13 +73,20 @@ impl Agent {
     }
 
     /// Grants are checked again here: the agent does not trust whoever planned the step.
-    fn tool_for(&self, id: &ToolId) -> Result<Arc<dyn Tool>, Box<Output>> {
+    fn tool_for(&self, id: &ToolId) -> Result<Granted, Box<Output>> {
         if !self.profile.tools.contains(id) {
             let detail = format!("agent {} is not granted {id}; its tools are listed in its profile", self.profile.id);
             let reason = Reason::new("not_granted", id.as_str(), detail);
             return Err(Box::new(Output::without_data(Status::Denied, reason)));
         }
-        self.toolbox.get(id).cloned().ok_or_else(|| {
+        // The toolbox keeps the specification: making one anew means making its schemas anew.
+        let known = self.toolbox.get(id).zip(self.toolbox.spec(id));
+        let granted = |(tool, spec): (&Arc<dyn Tool>, &ToolSpec)| Granted {
+            tool: Arc::clone(tool),
+            runs_on: spec.runs_on,
+            needs_evidence: spec.needs_evidence,
+        };
+        known.map(granted).ok_or_else(|| {
             let detail = format!("{id} is not in the catalogue of this release");
             let reason = Reason::new("unknown_tool", id.as_str(), detail);
             Box::new(Output::without_data(Status::Unavailable, reason))
@@ -85,14 +99,15 @@ impl Agent {
         let output = worked.inspect_err(|_| self.stats.record(duration_ms, Status::Failed))?;
         self.stats.record(duration_ms, output.status);
         let findings = judges::conclude(&self.profile.id, &order.tool, &output);
-        debug!(agent.id = %self.profile.id, run.id = %order.run, step.id = %order.step, duration_ms, "agent {} finished step {}", self.profile.id, order.step);
+        let (agent, step) = (&self.profile.id, &order.step);
+        debug!(agent.id = %agent, run.id = %order.run, step.id = %step, duration_ms, "agent {agent} finished step {step}");
         Ok(StepResult { output, findings, duration_ms })
     }
 }
 
 /// Waits for a place, then lets the tool work until the deadline.
 async fn work(
-    tool: Arc<dyn Tool>,
+    granted: Granted,
     bench: Arc<Workbench>,
     profile: Arc<AgentProfile>,
     places: Arc<Semaphore>,
@@ -102,9 +117,9 @@ async fn work(
     let Ok(Ok(_place)) = tokio::time::timeout_at(deadline, places.acquire()).await else {
         return Ok(out_of_time("the agent had no free place before the deadline"));
     };
-    let spec = tool.spec();
+    let Granted { tool, runs_on, needs_evidence } = granted;
     let cx = bench.cx(&order.run, &order.step, &profile.id, order.deadline, order.cancel.clone());
-    let output = match spec.runs_on {
+    let output = match runs_on {
         RunsOn::Arbiter => tool.call(&cx, &order.input),
         RunsOn::Thread => {
             let input = order.input;
@@ -117,7 +132,8 @@ async fn work(
                         Ok(Ok(_)) => return Ok(out_of_time("the tool was stopped at the deadline")),
                         Ok(finished) => finished,
                         Err(_) => {
-                            error!(agent.id = %profile.id, tool.id = %order.tool, "tool {} did not stop; its thread is left behind", order.tool);
+                            let tool = &order.tool;
+                            error!(agent.id = %profile.id, tool.id = %tool, "tool {tool} did not stop; its thread is left behind");
                             return Ok(out_of_time(
                                 "the tool did not stop at the deadline; its thread was left behind",
                             ));
@@ -128,7 +144,7 @@ async fn work(
             finished.map_err(|failed| panicked(&order.tool, failed))?
         }
     };
-    Ok(output.checked(spec.needs_evidence))
+    Ok(output.checked(needs_evidence))
 }
 
 fn out_of_time(detail: &str) -> Output {
