@@ -7,24 +7,8 @@ use dsmil::agents::catalog::Catalog;
 use dsmil::agents::page;
 use dsmil::agents::profile::Words;
 use dsmil::ids::{AgentId, StepId, ToolId};
+use dsmil::tools;
 use serde_norway::Value;
-
-/// The tools of this release; the page marks every other one.
-const BUILT: [&str; 13] = [
-    "cp.echo",
-    "cpu.inspect",
-    "fs.manifest",
-    "host.identity",
-    "hw.inventory",
-    "load.read",
-    "net.links",
-    "persist.list",
-    "pkg.inventory",
-    "report.render",
-    "storage.map",
-    "svc.list",
-    "tpm.attest",
-];
 
 /// What each agent must be: one line per agent, tab-separated.
 const EXPECTED: &str = include_str!("../fixtures/roster.tsv");
@@ -178,7 +162,7 @@ fn playbooks_ask_agents_for_tools_they_hold_and_steps_that_exist() {
 
 #[test]
 fn the_page_about_agents_is_up_to_date() {
-    let built: BTreeSet<ToolId> = BUILT.into_iter().map(tool).collect();
+    let built: BTreeSet<ToolId> = tools::ALL.iter().map(|tool| tool.spec().id).collect();
     assert!(built.is_subset(&known_tools()));
     let page = page::markdown(&shipped(), &built);
     let path = repository().join("docs/agents.md");
