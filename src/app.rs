@@ -11,7 +11,6 @@ pub mod faculties;
 pub mod news;
 pub mod parts;
 pub mod ready;
-pub mod secrets;
 pub mod shipped;
 pub mod tree;
 
@@ -26,8 +25,8 @@ use tracing::{error, info, warn};
 
 use crate::actors::home::HomeError;
 use crate::actors::root::{RootHandle, start_root};
+use crate::actors::scribe::Scribe;
 use crate::app::desk::Desk;
-use crate::app::news::Recorder;
 use crate::app::parts::{Parts, PartsError, bind};
 use crate::app::ready::{AnnounceError, Announcement, NotReady};
 use crate::artifacts::ArtifactDir;
@@ -95,7 +94,7 @@ fn end_broker(privileges: Privileges) {
 async fn run(config: &Config, parts: Parts, listener: TcpListener, no_broker: String) -> Result<(), ServeError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
-    let Running { root, recorder, readiness, announcement } = build(config, parts, listener, no_broker)?;
+    let Running { root, scribe, readiness, announcement } = build(config, parts, listener, no_broker)?;
     let gave_up = root.gave_up();
     tokio::pin!(gave_up);
 
@@ -114,8 +113,7 @@ async fn run(config: &Config, parts: Parts, listener: TcpListener, no_broker: St
                 _ = interrupt.recv() => Ok(()),
                 _ = terminate.recv() => Ok(()),
             };
-            let outcome = if ended.is_ok() { "ok" } else { "failed" };
-            let last_word = recorder.record(recorder.note(epoch, "service.stopped", outcome));
+            let last_word = scribe.note_own("service.stopped", if ended.is_ok() { "ok" } else { "failed" });
             if tokio::time::timeout(Duration::from_secs(2), last_word).await.is_err() {
                 warn!("the end of the service could not be recorded");
             }
@@ -143,7 +141,7 @@ fn hinted(fault: NotReady, config: &Config) -> NotReady {
 /// What `run` needs of the service once it is built.
 struct Running {
     root: RootHandle,
-    recorder: Recorder,
+    scribe: Scribe,
     readiness: ready::Readiness,
     announcement: Announcement,
 }
@@ -171,24 +169,34 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
     let (agents, members) = tree::agents(&parts.catalog, &parts.toolbox, &bench)?;
     let (engine, orchestrator) = tree::engine(&parts, &data, &members)?;
 
+    let scribe = Scribe::new(parts.node.clone(), data.writer.port(), auditor.port());
+    let (book, admitted) = watch::channel(None);
+    let (access_spec, access) = tree::access(&parts, &readers, &scribe, book)?;
     let address = listener.local_addr().map_err(|source| PartsError::Listen { address: config.web.listen, source })?;
-    let doors = edges::Doors::new(&data, &signer, &auditor, &orchestrator, &members);
+    let doors = edges::Doors {
+        reader: &data.reader,
+        signer: &signer,
+        auditor: &auditor,
+        orchestrator: &orchestrator,
+        agents: &members,
+        access: &access,
+        admitted: admitted.clone(),
+    };
     let (edge, tree_door) = edges::edges(config, &parts, doors, listener)?;
-    let recorder = Recorder { node: parts.node.clone(), begin: data.writer.port(), record: auditor.port() };
     let (trouble, seen) = watch::channel(None);
-    let readiness = ready::Readiness::new(recorder.clone(), auditor.port(), orchestrator.port(), seen);
+    let readiness = ready::Readiness::new(scribe.clone(), auditor.port(), orchestrator.port(), admitted, seen);
     let announcement = Announcement::new(&parts.data_dir, address);
 
     let (tell, news) = mpsc::unbounded_channel::<SupervisionEvent>();
     let (hand_on, recorded) = mpsc::unbounded_channel();
-    let spec = tree::root(vec![data.spec, trust, agents, engine, edge]);
+    let spec = tree::root(vec![data.spec, trust, agents, engine, access_spec, edge]);
     let root = start_root(spec, move |event| {
         // The desk lives as long as the main thread: when it has gone nobody is left to tell.
         drop(tell.send(event));
     })?;
     tree_door.open(&root);
     actix_rt::spawn(Desk { recorder: hand_on, trouble }.run(news));
-    actix_rt::spawn(recorder.clone().run(recorded));
+    actix_rt::spawn(news::record(scribe.clone(), recorded));
     info!(node = %parts.node, at = %clock::wall(), "node {} begins with {} agents", parts.node, parts.catalog.len());
-    Ok(Running { root, recorder, readiness, announcement })
+    Ok(Running { root, scribe, readiness, announcement })
 }

@@ -3,12 +3,12 @@
 //! The map, from the core outwards; arrows of import point up this list only (`tests/it/tidy.rs`).
 //!
 //! * core, decisions without actors, IO or clock: [`ids`], [`toolkit`], [`agents`], [`workflow`], [`resilience`],
-//!   [`audit`], [`judges`], [`api`]; and [`clock`], the one place that reads time
-//! * adapters, one outside thing each: [`config`], [`store`], [`tpm`], [`tools`], [`artifacts`], [`telemetry`]
-//! * adapters, one outside thing each: [`config`], [`logfiles`], [`store`], [`tpm`], [`tools`], [`telemetry`]
+//!   [`audit`], [`judges`], [`access`], [`api`]; and [`clock`], the one place that reads time
+//! * adapters, one outside thing each: [`config`], [`logfiles`], [`artifacts`], [`secrets`], [`store`], [`tpm`], [`tools`], [`telemetry`]
 //! * actors: [`messages`] (what they say), [`actors`] (who they are)
 //! * edges: [`web`], [`client`], [`cli`], [`broker`]
 //! * [`app`] builds every part; the only file that knows them all
+pub mod access;
 pub mod actors;
 pub mod agents;
 pub mod api;
@@ -25,6 +25,7 @@ pub mod judges;
 pub mod logfiles;
 pub mod messages;
 pub mod resilience;
+pub mod secrets;
 pub mod store;
 pub mod telemetry;
 pub mod toolkit;

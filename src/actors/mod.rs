@@ -1,4 +1,5 @@
 //! The actors and their supervisors.
+pub mod access;
 pub mod agent;
 pub mod auditor;
 pub mod child;
@@ -14,6 +15,7 @@ pub mod orchestrator;
 pub mod panics;
 pub mod postgres;
 pub mod root;
+pub mod scribe;
 pub mod server;
 pub mod signer;
 pub mod slot;

@@ -2,6 +2,7 @@
 //!
 //! Nothing else lives here: no rule, no conversion from actors. Clients ignore fields they do not know.
 pub mod accepted;
+pub mod access;
 pub mod agent;
 pub mod audit;
 pub mod health;

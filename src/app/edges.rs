@@ -5,7 +5,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::Message;
+use tokio::sync::watch;
 
+use crate::access::book::Book;
+use crate::actors::access::Access;
 use crate::actors::agent::Agent;
 use crate::actors::auditor::Auditor;
 use crate::actors::home::HomeError;
@@ -17,41 +20,33 @@ use crate::actors::store_reader::StoreReader;
 use crate::actors::supervisor::SupervisorSpec;
 use crate::app::parts::Parts;
 use crate::app::tree;
-use crate::app::tree::Data;
 use crate::config::Config;
 use crate::ids::AgentId;
 use crate::messages::port::{AskError, Door, Port, Reply};
 use crate::messages::supervision::{Describe, RestartChild};
 use crate::web::agents::Agents;
 use crate::web::audit::Audit;
-use crate::web::auth::{Hosts, Tokens};
+use crate::web::auth::Admission;
 use crate::web::health::Health;
+use crate::web::hosts::Hosts;
 use crate::web::playbooks::Playbooks;
 use crate::web::routes::Edges;
 use crate::web::server::server;
+use crate::web::sessions::Sessions;
 use crate::web::supervision::Supervision;
+use crate::web::tokens::Tokens;
 use crate::web::tools::Tools;
 use crate::web::workflows::Workflows;
 
-/// The children whose ports the routes need.
+/// The children whose ports the routes need, and who is admitted.
 pub struct Doors<'a> {
-    reader: &'a Ref<StoreReader>,
-    signer: &'a Ref<Signer>,
-    auditor: &'a Ref<Auditor>,
-    orchestrator: &'a Ref<Orchestrator>,
-    agents: &'a BTreeMap<AgentId, Ref<Agent>>,
-}
-
-impl<'a> Doors<'a> {
-    pub fn new(
-        data: &'a Data,
-        signer: &'a Ref<Signer>,
-        auditor: &'a Ref<Auditor>,
-        orchestrator: &'a Ref<Orchestrator>,
-        agents: &'a BTreeMap<AgentId, Ref<Agent>>,
-    ) -> Self {
-        Doors { reader: &data.reader, signer, auditor, orchestrator, agents }
-    }
+    pub reader: &'a Ref<StoreReader>,
+    pub signer: &'a Ref<Signer>,
+    pub auditor: &'a Ref<Auditor>,
+    pub orchestrator: &'a Ref<Orchestrator>,
+    pub agents: &'a BTreeMap<AgentId, Ref<Agent>>,
+    pub access: &'a Ref<Access>,
+    pub admitted: watch::Receiver<Option<Arc<Book>>>,
 }
 
 /// The ports of the root, which exists only once the tree with the server in it has been started.
@@ -104,11 +99,13 @@ pub fn edges(
     let tree_door = TreeDoor::default();
     let describe = Port::new(Arc::new(Late(Arc::clone(&tree_door.describe))));
     let restart = Port::new(Arc::new(Late(Arc::clone(&tree_door.restart))));
-    let Doors { reader, signer, auditor, orchestrator, agents } = doors;
+    let Doors { reader, signer, auditor, orchestrator, agents, access, admitted } = doors;
     let of_agents = || agents.iter();
     let edges = Edges {
-        tokens: Tokens::new(parts.admin_token),
+        admission: Admission::new(admitted),
         hosts: Hosts::of(config.web.listen),
+        tokens: Tokens { create: access.port(), revoke: access.port() },
+        sessions: Sessions { open: access.port(), close: access.port(), ticket: access.port() },
         workflows: Workflows {
             world: Arc::clone(&parts.world),
             start: orchestrator.port(),

@@ -1,82 +1,22 @@
 //! What supervisors tell becomes entries of the audit log.
 //!
 //! The channel has no bound: news are few (a restart each, held down by back-off) and must not be dropped.
-use std::time::Duration;
-
 use tokio::sync::mpsc;
-use tracing::{info, warn};
 
+use crate::actors::scribe::Scribe;
 use crate::audit::entry::Entry;
-use crate::clock;
 use crate::ids::NodeId;
-use crate::messages::auditor::Record;
-use crate::messages::port::Port;
-use crate::messages::store::BeginEpoch;
 use crate::messages::supervision::{SupervisionEvent, Transition};
 
-/// Between the first two tries to reach the auditor; doubled for each further one.
-const RETRY: Duration = Duration::from_millis(20);
-const LONGEST_RETRY: Duration = Duration::from_secs(2);
 /// A panic may say anything; a leaf of the log has 64 KiB at most.
 const DETAIL: usize = 500;
 
-/// Where entries of the service itself go.
-#[derive(Clone)]
-pub struct Recorder {
-    pub node: NodeId,
-    pub begin: Port<BeginEpoch>,
-    pub record: Port<Record>,
-}
-
-impl Recorder {
-    /// Records news until the channel closes.
-    pub async fn run(self, mut news: mpsc::UnboundedReceiver<SupervisionEvent>) {
-        let epoch = self.epoch().await;
-        while let Some(event) = news.recv().await {
-            if let Some(entry) = entry(&self.node, epoch, &event) {
-                self.record(entry).await;
-            }
-        }
-    }
-
-    /// The number of this start, once the database has given it.
-    pub async fn epoch(&self) -> i64 {
-        loop {
-            if let Ok(Ok(epoch)) = self.begin.ask(BeginEpoch).await {
-                return epoch;
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    }
-
-    /// An entry about the service itself.
-    pub fn note(&self, epoch: i64, op: &str, outcome: &str) -> Entry {
-        Entry {
-            at: clock::wall(),
-            node: self.node.clone(),
-            epoch,
-            actor: "service".to_owned(),
-            op: op.to_owned(),
-            subject: format!("node/{}", self.node),
-            outcome: outcome.to_owned(),
-            payload: None,
-            detail: Some(format!("version {}", env!("CARGO_PKG_VERSION"))),
-        }
-    }
-
-    /// Tries until the auditor has made the entry durable.
-    pub async fn record(&self, entry: Entry) {
-        let mut pause = RETRY;
-        loop {
-            match self.record.ask(Record(entry.clone())).await {
-                Ok(Ok(())) => return,
-                Ok(Err(fault)) => warn!(op = %entry.op, "an audit entry waits: {fault}"),
-                Err(fault) if fault.certainly_not_executed() => {}
-                // It may have been recorded: twice is better than not at all.
-                Err(fault) => info!(op = %entry.op, "an audit entry is recorded again: {fault}"),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_RETRY);
+/// Records news until the channel closes.
+pub async fn record(scribe: Scribe, mut news: mpsc::UnboundedReceiver<SupervisionEvent>) {
+    let epoch = scribe.epoch().await;
+    while let Some(event) = news.recv().await {
+        if let Some(entry) = entry(&scribe.node, epoch, &event) {
+            scribe.record(entry).await;
         }
     }
 }
@@ -113,6 +53,8 @@ fn entry(node: &NodeId, epoch: i64, event: &SupervisionEvent) -> Option<Entry> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn check(what: Transition, epoch: u64, op: Option<&str>) {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agents::catalog::Catalog;
-use crate::app::secrets::{self, SecretError};
 use crate::app::shipped::{self, ShippedError};
 use crate::config::Config;
 use crate::config::postgres::NoServer;
 use crate::ids::NodeId;
+use crate::secrets::{self, SecretError};
 use crate::store::cluster::ClusterSpec;
 use crate::toolkit::tpm_choice::TpmChoice;
 use crate::tools::catalogue::CatalogueError;
@@ -59,7 +59,6 @@ pub struct Parts {
     pub toolbox: Arc<Toolbox>,
     pub catalog: Arc<Catalog>,
     pub world: Arc<World>,
-    pub admin_token: [u8; 32],
     pub node_key: [u8; 32],
 }
 
@@ -82,7 +81,6 @@ impl Parts {
             toolbox: Arc::new(toolbox),
             catalog: Arc::new(catalog),
             world: Arc::new(world),
-            admin_token: secrets::admin_token_hash(&config.data_dir)?,
             node_key: secrets::node_key(&config.data_dir)?,
         })
     }

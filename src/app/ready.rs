@@ -3,14 +3,16 @@ use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::watch;
 use tracing::warn;
 
+use crate::access::book::Book;
+use crate::actors::scribe::Scribe;
 use crate::app::desk::Trouble;
-use crate::app::news::Recorder;
 use crate::messages::auditor::GetHead;
 use crate::messages::orchestrator::GetEngineStatus;
 use crate::messages::port::Port;
@@ -31,29 +33,36 @@ pub enum NotReady {
 
 /// Asks the parts until all of them are there.
 pub struct Readiness {
-    recorder: Recorder,
+    scribe: Scribe,
     head: Port<GetHead>,
     engine: Port<GetEngineStatus>,
+    book: watch::Receiver<Option<Arc<Book>>>,
     trouble: watch::Receiver<Option<Trouble>>,
 }
 
 impl Readiness {
     pub fn new(
-        recorder: Recorder,
+        scribe: Scribe,
         head: Port<GetHead>,
         engine: Port<GetEngineStatus>,
+        book: watch::Receiver<Option<Arc<Book>>>,
         trouble: watch::Receiver<Option<Trouble>>,
     ) -> Self {
-        Readiness { recorder, head, engine, trouble }
+        Readiness { scribe, head, engine, book, trouble }
     }
 
     /// The number of this start, once it is on record and a signed head of the log exists.
     pub async fn wait(&self) -> Result<i64, NotReady> {
         let mut what = "the database";
         let all = async {
-            let epoch = self.recorder.epoch().await;
+            let epoch = self.scribe.epoch().await;
             what = "the audit log, which records the start";
-            self.recorder.record(self.recorder.note(epoch, "service.started", "ok")).await;
+            self.scribe.note_own("service.started", "ok").await;
+            what = "the tokens";
+            // A closed channel never gives them; the deadline then says what was missing.
+            if self.book.clone().wait_for(Option::is_some).await.is_err() {
+                std::future::pending::<()>().await;
+            }
             what = "the engine, which reads the journal of the last start";
             while !self.engine.ask(GetEngineStatus).await.is_ok_and(|status| status.recovered) {
                 tokio::time::sleep(LOOK).await;

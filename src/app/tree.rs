@@ -3,12 +3,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::actors::access::{Access, Shared};
 use crate::actors::agent::Agent;
 use crate::actors::auditor::{Auditor, AuditorPorts};
 use crate::actors::child::{ChildOptions, ChildSpec, Place, Readiness};
 use crate::actors::home::{Home, HomeError};
 use crate::actors::orchestrator::{Doors, Orchestrator};
 use crate::actors::postgres::Postgres;
+use crate::actors::scribe::Scribe;
 use crate::actors::server::{HttpServer, MakeServer};
 use crate::actors::signer::{Deadlines, Signer};
 use crate::actors::slot::Ref;
@@ -184,6 +186,20 @@ pub fn engine(
     let (spec, orchestrator) =
         ChildSpec::worker("orchestrator", rules, move || Orchestrator::new(node.clone(), most, doors.clone()));
     Ok((supervisor("engine", Strategy::OneForOne, 10, vec![spec]), orchestrator))
+}
+
+/// Who is admitted. It is asked for changes only: a request that reads needs no actor for its right.
+pub fn access(
+    parts: &Parts,
+    readers: &Readers,
+    scribe: &Scribe,
+    book: Shared,
+) -> Result<(SupervisorSpec, Ref<Access>), HomeError> {
+    let home = Home::start("access")?;
+    let (node, dir, readers, scribe) = (parts.node.clone(), parts.data_dir.clone(), readers.clone(), scribe.clone());
+    let make = move || Access::new(node.clone(), dir.clone(), readers.clone(), scribe.clone(), book.clone());
+    let (spec, access) = ChildSpec::worker("keys", options(&home), make);
+    Ok((supervisor("access", Strategy::OneForOne, 10, vec![spec]), access))
 }
 
 pub fn edges(listener: Arc<std::net::TcpListener>, make: Arc<MakeServer>) -> Result<SupervisorSpec, HomeError> {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::access::role::Role;
+
 /// Control plane for a secured Linux host: supervised agents, durable workflows, a TPM-signed audit log.
 #[derive(Debug, Parser)]
 #[command(name = "dsmil", version, propagate_version = true, max_term_width = 100)]
@@ -75,6 +77,9 @@ pub enum Command {
     /// The tamper-evident audit log
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Tokens: who may ask the service for what
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Check what the service needs on this host, and say how to mend what is missing
     Doctor,
     /// The configuration
@@ -253,6 +258,28 @@ pub enum AuditCommand {
 }
 
 #[derive(Debug, Clone, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token; it is shown once. The first admin token ends the one in `admin.token`
+    Create {
+        /// Who or what will hold it
+        name: String,
+        /// viewer reads, operator runs workflows, admin makes tokens
+        #[arg(long, value_name = "viewer|operator|admin")]
+        role: Role,
+        /// After how long it expires, such as 30d; never if left out
+        #[arg(long, value_name = "DURATION")]
+        expires: Option<String>,
+        /// Write it to a new file of mode 0600 instead; without FILE to where the commands of this host look for it
+        #[arg(long, value_name = "FILE", num_args = 0..=1)]
+        save: Option<Option<PathBuf>>,
+    },
+    /// List the tokens, without their secrets
+    List,
+    /// Revoke a token; what it signed in ends at once
+    Revoke { id: String },
+}
+
+#[derive(Debug, Clone, Subcommand)]
 pub enum ConfigCommand {
     /// Check the configuration and report every fault
     Check,
@@ -323,6 +350,8 @@ mod tests {
             "audit verify --dir d --vkey k --pin c",
             "audit prove 3",
             "config show --origin",
+            "token create ci --role operator --expires 30d",
+            "token revoke 0123456789ab",
             "completions bash",
             "broker",
         ] {

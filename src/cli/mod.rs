@@ -25,6 +25,7 @@ pub mod serve;
 pub mod shell;
 pub mod submit;
 pub mod supervision;
+pub mod token;
 pub mod tools;
 pub mod up;
 
@@ -55,6 +56,7 @@ fn carry_out(shell: &Shell, command: Command) -> Result<ExitCode, Failure> {
         Command::Tools(command) => tools::tools(shell, command),
         Command::Playbooks(command) => playbooks::playbooks(shell, command),
         Command::Audit(command) => audit::audit(shell, command),
+        Command::Token(command) => token::token(shell, command),
         Command::Doctor => doctor::doctor(shell),
         Command::Config(command) => config::config(shell, command),
         Command::Completions { shell: kind } => {

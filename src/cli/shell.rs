@@ -34,13 +34,17 @@ impl Shell {
 
     /// A client of the service that the options name, else of the one of the data directory.
     pub fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::new(find::find(self.hints(), &self.data_dir()?)?))
+    }
+
+    /// What the caller was told about the service.
+    pub fn hints(&self) -> Hints {
         let token = std::env::var("DSMIL_TOKEN").ok().filter(|token| !token.is_empty());
-        let hints = Hints {
+        Hints {
             url: self.global.url.clone(),
             token: token.map(|token| Token::new(&token)),
             token_file: self.global.token_file.clone(),
-        };
-        Ok(Client::new(find::find(hints, &self.data_dir()?)?))
+        }
     }
 
     /// Carries out what needs the client's event loop.

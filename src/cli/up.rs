@@ -87,7 +87,7 @@ async fn interrupted() -> Result<(), Failure> {
 
 async fn run_playbook(shell: &Shell, data_dir: &Path, args: UpArgs) -> Result<(), Failure> {
     // The service of this data directory is meant, whatever DSMIL_URL says.
-    let client = Client::new(find::find(Hints::default(), data_dir)?);
+    let client = Client::new(find::find(Hints { url: None, ..shell.hints() }, data_dir)?);
     let accepted = client.submit(&playbook(&args.playbook, args.inputs)).await?;
     shell.say(&format!("playbook {}, run {}", args.playbook, accepted.workflow_id));
     let run = follow::follow(shell, &client, &accepted.workflow_id.to_string()).await?;
@@ -95,7 +95,7 @@ async fn run_playbook(shell: &Shell, data_dir: &Path, args: UpArgs) -> Result<()
     let proof = proof.as_ref().map_err(|failure| failure.message.as_str());
     let places = Places {
         url: client.url().to_owned(),
-        token_file: find::admin_token_file(data_dir).display().to_string(),
+        token_file: find::local_token_file(data_dir).display().to_string(),
         log_dir: log_dir(data_dir).display().to_string(),
         vkey_file: vkey_file(data_dir).display().to_string(),
     };

@@ -1,10 +1,14 @@
 //! What can be asked of the service, one function per call.
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::accepted::Accepted;
 use crate::api::accepted::Cancelled;
 use crate::api::accepted::Checked;
 use crate::api::accepted::Restarting;
+use crate::api::access::CreatedToken;
+use crate::api::access::NewToken;
+use crate::api::access::Revoked;
+use crate::api::access::Tokens;
 use crate::api::agent::Agent;
 use crate::api::agent::Agents;
 use crate::api::audit::Entries;
@@ -108,6 +112,20 @@ impl Client {
 
     pub async fn verifier_key(&self) -> Result<String, ClientError> {
         self.get_text("/api/v1/audit/vkey").await
+    }
+
+    pub async fn create_token(&self, wanted: &NewToken) -> Result<CreatedToken, ClientError> {
+        let expires = wanted.expires_in.as_deref();
+        let body = json!({ "name": wanted.name, "role": wanted.role, "expires_in": expires });
+        self.post("/api/v1/tokens", Some(&body)).await
+    }
+
+    pub async fn tokens(&self) -> Result<Tokens, ClientError> {
+        self.get("/api/v1/tokens").await
+    }
+
+    pub async fn revoke_token(&self, id: &str) -> Result<Revoked, ClientError> {
+        self.delete(&format!("/api/v1/tokens/{}", encoded(id))).await
     }
 
     pub async fn readiness(&self) -> Result<Readiness, ClientError> {

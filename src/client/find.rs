@@ -60,6 +60,17 @@ pub fn admin_token_file(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.token")
 }
 
+/// Where `dsmil token create --save` keeps a token for the commands of this host.
+pub fn saved_token_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("cli.token")
+}
+
+/// The file that holds a token for this host's commands: the first one until there is an administrator.
+pub fn local_token_file(data_dir: &Path) -> PathBuf {
+    let first = admin_token_file(data_dir);
+    if matches!(first.try_exists(), Ok(false)) { saved_token_file(data_dir) } else { first }
+}
+
 /// What a service of this data directory wrote about itself; it may have been killed since.
 pub fn running_service(data_dir: &Path) -> Option<ServiceFile> {
     let text = fs::read(service_file(data_dir)).ok()?;
@@ -79,7 +90,7 @@ pub fn find(hints: Hints, data_dir: &Path) -> Result<Target, FindError> {
         (_, Some(path)) => Some(read_token(&path)?),
         (Some(token), None) => Some(token),
         (None, None) if ours => {
-            let path = admin_token_file(data_dir);
+            let path = local_token_file(data_dir);
             if matches!(path.try_exists(), Ok(false)) { None } else { Some(read_token(&path)?) }
         }
         (None, None) => None,
@@ -121,6 +132,16 @@ mod tests {
     #[test]
     fn the_data_directory_tells_both() {
         check(None, "http://127.0.0.1:9999", Some("local"));
+    }
+
+    #[test]
+    fn a_saved_token_counts_once_the_first_one_is_gone() {
+        let dir = service("http://127.0.0.1:9999");
+        fs::write(saved_token_file(dir.path()), "saved\n").expect("a file");
+        let token = || find(Hints::default(), dir.path()).expect("found").token;
+        assert_eq!(token().as_ref().map(Token::reveal), Some("local"));
+        fs::remove_file(admin_token_file(dir.path())).expect("removed");
+        assert_eq!(token().as_ref().map(Token::reveal), Some("saved"));
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl Client {
         parse(url, &bytes)
     }
 
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let (url, bytes) = self.exchange(Method::DELETE, path, None).await?;
+        parse(url, &bytes)
+    }
+
     /// The answer whatever its status, for addresses whose status says how things are.
     pub async fn get_any<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let (url, _, _, bytes) = self.send(Method::GET, path, None).await?;

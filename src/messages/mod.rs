@@ -1,6 +1,7 @@
 //! All that actors say to each other: `port` is the way to ask, the other files are one protocol each.
 //!
 //! Requests go down (web, orchestrator, agent); news goes up as events, so that no two actors wait for each other.
+pub mod access;
 pub mod agent;
 pub mod auditor;
 pub mod events;

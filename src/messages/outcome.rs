@@ -3,6 +3,7 @@
 //! Every reply type says so itself, here in one list: a child that answers "you asked for nonsense" works, and a
 //! breaker must not open because its callers are wrong.
 use crate::ids::RunId;
+use crate::messages::access::{AccessError, Created};
 use crate::messages::agent::AgentStats;
 use crate::messages::agent::StepNotDone;
 use crate::messages::auditor::AuditError;
@@ -64,6 +65,7 @@ impl Outcome for u64 {}
 impl Outcome for i64 {}
 impl Outcome for String {}
 impl Outcome for RunId {}
+impl Outcome for Created {}
 impl Outcome for EngineStatus {}
 impl Outcome for Appended {}
 impl Outcome for RunPage {}
@@ -124,6 +126,20 @@ impl ErrorClass for AuditError {
             AuditError::Disk { .. } => Class::Failed,
             // the signer has a breaker of its own; the auditor goes on recording without it
             AuditError::BeyondEnd { .. } | AuditError::NotSigned { .. } => Class::Ignored,
+        }
+    }
+}
+
+impl ErrorClass for AccessError {
+    fn class(&self) -> Class {
+        match self {
+            AccessError::NoRandom { .. } => Class::Failed,
+            // the store has a breaker of its own; the rest is the caller's
+            AccessError::NotLoaded
+            | AccessError::Store(_)
+            | AccessError::NoSuchToken(_)
+            | AccessError::LastAdmin(_)
+            | AccessError::NotAdmitted => Class::Ignored,
         }
     }
 }

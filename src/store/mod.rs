@@ -15,4 +15,5 @@ pub mod partitions;
 pub mod runs;
 pub mod schema;
 pub mod status;
+pub mod tokens;
 pub mod writer;

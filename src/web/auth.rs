@@ -1,140 +1,149 @@
-//! Who may ask: bearer tokens, and the guard against foreign host names.
+//! Who may ask: bearer tokens, browser sessions, and the role that each route needs.
 //!
-//! A page of another origin can make a browser reach a service on this host under a name of its own (DNS rebinding);
-//! such a request carries that name in `Host`, so only names that cannot be rebound are answered.
+//! A browser sends its cookie by itself, whoever wrote the page: what changes something through a cookie must come
+//! from a page of our own, which its `Origin` tells.
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::future::Ready;
+use std::future::ready;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_web::Error;
+use actix_web::FromRequest;
 use actix_web::HttpMessage;
+use actix_web::HttpRequest;
 use actix_web::ResponseError;
 use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, HOST};
-use actix_web::http::uri::Authority;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
+use crate::access::book::{Book, Principal};
+use crate::access::role::Role;
+use crate::clock;
 use crate::web::error::ApiError;
 
-/// The tokens that are admitted, as hashes. Deliberately without `Debug`.
+/// The name of the session cookie.
+pub const COOKIE: &str = "dsmil_session";
+
+/// Who is admitted at this moment.
 #[derive(Clone)]
-pub struct Tokens {
-    admin: [u8; 32],
-}
+pub struct Admission(watch::Receiver<Option<Arc<Book>>>);
 
-impl Tokens {
-    /// `admin` is the SHA-256 of the bootstrap token's text.
-    pub fn new(admin: [u8; 32]) -> Self {
-        Tokens { admin }
+impl Admission {
+    pub fn new(book: watch::Receiver<Option<Arc<Book>>>) -> Self {
+        Admission(book)
     }
 
-    /// Compares hashes in constant time; who presents the token, if it is one.
-    fn find(&self, presented: &str) -> Option<Caller> {
-        let hash: [u8; 32] = Sha256::digest(presented.as_bytes()).into();
-        bool::from(hash.ct_eq(&self.admin)).then(|| Caller("token:admin".to_owned()))
+    pub fn book(&self) -> Result<Arc<Book>, ApiError> {
+        self.0.borrow().clone().ok_or(ApiError::NotYet)
+    }
+
+    /// Changes whenever somebody may have lost a right.
+    pub fn changes(&self) -> watch::Receiver<Option<Arc<Book>>> {
+        self.0.clone()
     }
 }
 
-/// Who asks, as it is written into records: `token:<id>`.
+/// Who asks, and how it was proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller(String);
+pub struct Caller {
+    pub who: Principal,
+    /// By a cookie, which a browser sends unasked.
+    pub by_cookie: bool,
+}
 
+/// As it is written into records: `token:<id>`.
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.who.fmt(f)
     }
 }
 
-/// Middleware of every route that is not public.
-pub async fn require_token<B: MessageBody>(
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(request.extensions().get::<Caller>().cloned().ok_or(ApiError::NoToken))
+    }
+}
+
+/// Admits the request if its caller has the role.
+pub async fn require<B: MessageBody>(
+    needed: Role,
     request: ServiceRequest,
-    next: Next<B>,
+    next: Rc<Next<B>>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let caller = bearer(&request).and_then(|token| request.app_data::<Data<Tokens>>()?.find(token));
-    match caller {
-        Some(caller) => {
+    match caller(request.request()).and_then(|caller| permitted(caller, needed, request.request())) {
+        Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.call(request).await.map(ServiceResponse::map_into_left_body)
         }
-        None => Ok(request.into_response(ApiError::NoToken.error_response()).map_into_right_body()),
+        Err(refusal) => Ok(request.into_response(refusal.error_response()).map_into_right_body()),
     }
 }
 
-fn bearer(request: &ServiceRequest) -> Option<&str> {
-    let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+/// By its bearer token, else by the cookie of its session.
+pub fn caller(request: &HttpRequest) -> Result<Caller, ApiError> {
+    let book = request.app_data::<Data<Admission>>().ok_or(ApiError::NotYet)?.book()?;
+    let now = clock::wall();
+    if let Some(token) = bearer(request.headers()) {
+        let who = book.admit(token, now).ok_or(ApiError::NoToken)?;
+        return Ok(Caller { who, by_cookie: false });
+    }
+    let cookie = request.cookie(COOKIE).ok_or(ApiError::NoToken)?;
+    let who = book.session(cookie.value(), now).ok_or(ApiError::NoToken)?;
+    Ok(Caller { who, by_cookie: true })
+}
+
+fn permitted(caller: Caller, needed: Role, request: &HttpRequest) -> Result<Caller, ApiError> {
+    if !caller.who.role.may(needed) {
+        return Err(ApiError::NotAllowed { has: caller.who.role, needed });
+    }
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if caller.by_cookie && !safe && !is_own_page(request.headers()) {
+        return Err(ApiError::ForeignOrigin);
+    }
+    Ok(caller)
+}
+
+/// The request was made by a page of the very address it is sent to.
+pub fn is_own_page(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let (Some(origin), Some(host)) = (text(ORIGIN), text(HOST)) else { return false };
+    let own = |scheme: &str| origin.strip_prefix(scheme).is_some_and(|authority| authority.eq_ignore_ascii_case(host));
+    own("http://") || own("https://")
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// The host names that the service answers for.
-#[derive(Debug, Clone)]
-pub struct Hosts {
-    listen: IpAddr,
-}
-
-impl Hosts {
-    pub fn of(listen: SocketAddr) -> Self {
-        Hosts { listen: listen.ip() }
-    }
-
-    /// `host` is the value of the header: a name or an address, with or without a port.
-    fn admits(&self, host: &str) -> bool {
-        let Ok(authority) = host.parse::<Authority>() else { return false };
-        let name = authority.host();
-        match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-            // An address cannot be rebound; it only has to be one of ours.
-            Ok(address) => address.is_loopback() || address == self.listen || self.listen.is_unspecified(),
-            Err(_) => name.eq_ignore_ascii_case("localhost"),
-        }
-    }
-}
-
-/// Middleware of the whole service.
-pub async fn require_host<B: MessageBody>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let host = match request.uri().authority() {
-        Some(authority) => authority.as_str(),
-        None => request.headers().get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default(),
-    };
-    if request.app_data::<Data<Hosts>>().is_some_and(|hosts| hosts.admits(host)) {
-        return next.call(request).await.map(ServiceResponse::map_into_left_body);
-    }
-    let refusal = ApiError::WrongHost { host: host.chars().take(100).collect() };
-    Ok(request.into_response(refusal.error_response()).map_into_right_body())
 }
 
 #[cfg(test)]
 mod tests {
+    use actix_web::http::header::HeaderValue;
+
     use super::*;
 
     #[test]
-    fn only_names_that_cannot_be_rebound_are_answered_for() {
-        let check = |listen: &str, host: &str, admitted: bool| {
-            let hosts = Hosts::of(listen.parse().expect("an address"));
-            assert_eq!(hosts.admits(host), admitted, "listening on {listen}, asked for {host:?}");
+    fn only_a_page_of_the_same_address_is_our_own() {
+        let check = |origin: Option<&str>, host: &str, own: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_str(host).expect("ASCII"));
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, HeaderValue::from_str(origin).expect("ASCII"));
+            }
+            assert_eq!(is_own_page(&headers), own, "{origin:?} to {host}");
         };
-        for host in ["localhost", "LOCALHOST:8787", "127.0.0.1", "127.0.0.1:8787", "[::1]:8787", "127.9.9.9:1"] {
-            check("127.0.0.1:8787", host, true);
+        check(Some("http://localhost:8787"), "localhost:8787", true);
+        check(Some("https://LOCALHOST:8787"), "localhost:8787", true);
+        for foreign in ["null", "http://localhost", "http://localhost:87870", "http://evil.example", "localhost:8787"] {
+            check(Some(foreign), "localhost:8787", false);
         }
-        for host in ["", "evil.example", "localhost.evil.example:8787", "192.0.2.7:8787", "a b", "evil@127.0.0.1.x"] {
-            check("127.0.0.1:8787", host, false);
-        }
-        check("192.0.2.7:8787", "192.0.2.7:8787", true);
-        check("192.0.2.7:8787", "192.0.2.8:8787", false);
-        check("0.0.0.0:8787", "192.0.2.8:8787", true);
-        check("0.0.0.0:8787", "evil.example:8787", false);
-    }
-
-    #[test]
-    fn only_the_token_itself_is_found() {
-        let tokens = Tokens::new(Sha256::digest(b"right").into());
-        assert!(tokens.find("right").is_some());
-        for wrong in ["", "wrong", "right ", "righ"] {
-            assert!(tokens.find(wrong).is_none(), "{wrong:?}");
-        }
+        check(None, "localhost:8787", false);
     }
 }

@@ -8,9 +8,11 @@ use actix_web::ResponseError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 
+use crate::access::role::Role;
 use crate::api::problem::Fault;
 use crate::api::problem::MEDIA_TYPE;
 use crate::api::problem::Problem;
+use crate::messages::access::AccessError;
 use crate::messages::auditor::AuditError;
 use crate::messages::orchestrator::StartError;
 use crate::messages::port::AskError;
@@ -31,9 +33,17 @@ pub enum ApiError {
     #[error("the workflow has {}", if .0.len() == 1 { "a fault".to_owned() } else { format!("{} faults", .0.len()) })]
     Faults(Vec<Fault>),
     #[error(
-        "a valid token is needed: `Authorization: Bearer TOKEN`; the first one is in `admin.token` in the data directory"
+        "a valid token is needed: `Authorization: Bearer TOKEN`; the first one is in `admin.token` in the data directory until `dsmil token create` has made another"
     )]
     NoToken,
+    #[error("this needs the role {needed}; the token presented has the role {has}")]
+    NotAllowed { has: Role, needed: Role },
+    #[error("a session is good only for pages of this very address: the Origin header is missing or another")]
+    ForeignOrigin,
+    #[error("the service is being started: its tokens have not been read yet")]
+    NotYet,
+    #[error(transparent)]
+    Access(#[from] AccessError),
     #[error("this service does not answer for the host `{host}`; use localhost or the address it listens on")]
     WrongHost { host: String },
     #[error("{0}")]
@@ -77,6 +87,10 @@ impl ApiError {
             ApiError::TooSlow { .. } => (StatusCode::REQUEST_TIMEOUT, "too-slow", "The body came too slowly"),
             ApiError::Faults(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-workflow", "The workflow is not valid"),
             ApiError::NoToken => (StatusCode::UNAUTHORIZED, "no-token", "A token is needed"),
+            ApiError::NotAllowed { .. } => (StatusCode::FORBIDDEN, "not-allowed", "The role does not suffice"),
+            ApiError::ForeignOrigin => (StatusCode::FORBIDDEN, "foreign-origin", "Wrong origin"),
+            ApiError::NotYet => return later("starting", "The service is being started"),
+            ApiError::Access(cause) => return of_access(cause),
             ApiError::WrongHost { .. } => (StatusCode::MISDIRECTED_REQUEST, "wrong-host", "Wrong host name"),
             ApiError::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             ApiError::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "Wrong method"),
@@ -114,6 +128,18 @@ impl ApiError {
 
 fn later(kind: &'static str, title: &'static str) -> Verdict {
     Verdict { status: StatusCode::SERVICE_UNAVAILABLE, kind, title, retry_after: Some(SOON) }
+}
+
+fn of_access(cause: &AccessError) -> Verdict {
+    let (status, kind, title) = match cause {
+        AccessError::NotAdmitted => (StatusCode::UNAUTHORIZED, "no-token", "A token is needed"),
+        AccessError::NoSuchToken(_) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+        AccessError::LastAdmin(_) => (StatusCode::CONFLICT, "last-admin", "The last admin token stays"),
+        AccessError::NotLoaded => return later("starting", "The service is being started"),
+        AccessError::Store(_) => return later("store", "The database is not available"),
+        AccessError::NoRandom { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "fault", "The service failed"),
+    };
+    Verdict { status, kind, title, retry_after: None }
 }
 
 fn of_ask(cause: &AskError) -> Verdict {
@@ -154,7 +180,9 @@ impl ResponseError for ApiError {
             response.insert_header((RETRY_AFTER, seconds));
         }
         match self {
-            ApiError::NoToken => response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"dsmil\"")),
+            ApiError::NoToken | ApiError::Access(AccessError::NotAdmitted) => {
+                response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"dsmil\""))
+            }
             ApiError::WrongMethod { allow } => response.insert_header((ALLOW, allow.as_str())),
             _ => &mut response,
         };

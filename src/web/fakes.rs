@@ -6,7 +6,6 @@ use std::time::Duration;
 use actix::Message;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::agents::catalog::Catalog;
@@ -26,12 +25,14 @@ use crate::messages::supervision::NodeKind;
 use crate::toolkit::output::{Reason, Status};
 use crate::web::agents::Agents;
 use crate::web::audit::Audit;
-use crate::web::auth::Hosts;
-use crate::web::auth::Tokens;
+use crate::web::auth::Admission;
 use crate::web::health::Health;
+use crate::web::hosts::Hosts;
 use crate::web::playbooks::Playbooks;
 use crate::web::routes::Edges;
+use crate::web::sessions::Sessions;
 use crate::web::supervision::Supervision;
+use crate::web::tokens::Tokens;
 use crate::web::tools::Tools;
 use crate::web::workflows::Workflows;
 use crate::workflow::advance::{Answer, Trigger};
@@ -46,6 +47,8 @@ use crate::workflow::run::Run;
 use crate::workflow::step::ToolFacts;
 use crate::workflow::world::AgentFacts;
 use crate::workflow::world::World;
+
+pub mod access;
 
 pub const TOKEN: &str = "the-admin-token";
 
@@ -84,8 +87,10 @@ pub fn edges() -> Edges {
     let catalog = Arc::new(Catalog::default());
     let world = Arc::new(world());
     Edges {
-        tokens: Tokens::new(Sha256::digest(TOKEN.as_bytes()).into()),
+        admission: Admission::new(access::book()),
         hosts: Hosts::of(([127, 0, 0, 1], 8787).into()),
+        tokens: Tokens { create: shut(), revoke: shut() },
+        sessions: Sessions { open: shut(), close: shut(), ticket: shut() },
         workflows: Workflows {
             start: shut(),
             get: Port::answering(|_| Ok(None)),

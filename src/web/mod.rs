@@ -12,10 +12,13 @@ pub mod error;
 #[cfg(test)]
 pub(crate) mod fakes;
 pub mod health;
+pub mod hosts;
 pub mod playbooks;
 pub mod routes;
 pub mod run_shape;
 pub mod server;
+pub mod sessions;
 pub mod supervision;
+pub mod tokens;
 pub mod tools;
 pub mod workflows;

@@ -12,8 +12,8 @@ use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
 use futures_util::FutureExt;
 
-use crate::web::auth::require_host;
 use crate::web::error::ApiError;
+use crate::web::hosts::require_host;
 use crate::web::routes::Edges;
 use crate::web::routes::configure;
 

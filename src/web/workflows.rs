@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Path, Payload, Query, ReqData};
+use actix_web::web::{Data, Path, Payload, Query};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -58,7 +58,7 @@ pub struct How {
 pub async fn submit(
     deps: Data<Workflows>,
     how: Query<How>,
-    caller: ReqData<Caller>,
+    caller: Caller,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let document: Value = json_body(payload).await?;
@@ -136,11 +136,7 @@ async fn current(deps: &Workflows, run: RunId) -> Result<api::run::Run, ApiError
     replayed(deps.load.ask(LoadRun(run)).await??.ok_or_else(|| no_run(run))?)
 }
 
-pub async fn cancel(
-    deps: Data<Workflows>,
-    id: Path<String>,
-    caller: ReqData<Caller>,
-) -> Result<HttpResponse, ApiError> {
+pub async fn cancel(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
     let run = run_id(&id)?;
     let cancelling = deps.cancel.ask(CancelRun { run, by: caller.to_string() }).await?;
     if !cancelling && deps.load.ask(LoadRun(run)).await??.is_none() {

@@ -2,6 +2,8 @@
 #![expect(clippy::expect_used, reason = "a test says what it expected and fails")]
 // `cfg(test)` tells the lints that the plumbing of tests may unwrap, too.
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod config;

@@ -16,12 +16,13 @@ const MOST_HANDLERS: usize = 8;
 const CORE: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("toolkit", &["ids"]),
+    ("access", &["ids"]),
     ("resilience", &["ids"]),
     ("audit", &["ids", "toolkit"]),
     ("agents", &["ids", "toolkit"]),
     ("judges", &["ids", "toolkit"]),
     ("workflow", &["ids", "toolkit", "agents", "audit", "judges", "resilience"]),
-    ("api", &["ids", "toolkit", "agents", "audit", "judges", "resilience", "workflow"]),
+    ("api", &["ids", "access", "toolkit", "agents", "audit", "judges", "resilience", "workflow"]),
 ];
 
 /// The folders above the core: which of `crate::` each may import. `CORE` stands for every core folder.
@@ -34,9 +35,10 @@ const SHELL: &[(&str, &[&str])] = &[
     ("logfiles", &["CORE", "config"]),
     ("artifacts", &["CORE", "config"]),
     ("telemetry", &["CORE", "config"]),
+    ("secrets", &["CORE", "config"]),
     ("broker", &["CORE", "config"]),
     ("messages", &["CORE"]),
-    ("actors", &["CORE", "config", "store", "tpm", "tools", "logfiles", "telemetry", "messages", "clock"]),
+    ("actors", &["CORE", "config", "store", "tpm", "tools", "logfiles", "telemetry", "secrets", "messages", "clock"]),
     ("web", &["CORE", "config", "messages", "clock"]),
     ("client", &["api"]),
 ];

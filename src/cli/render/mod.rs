@@ -6,5 +6,6 @@ pub mod playbook;
 pub mod run;
 pub mod supervision;
 pub mod table;
+pub mod token;
 pub mod tool;
 pub mod verdict;

@@ -26,7 +26,7 @@ pub fn admin_token_hash(data_dir: &Path) -> Result<[u8; 32], SecretError> {
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let token = format!("dsmil_{}\n", URL_SAFE_NO_PAD.encode(random()?));
+            let token = format!("dsmil_{}\n", URL_SAFE_NO_PAD.encode(random::<32>()?));
             keep(&path, token.as_bytes())?;
             token
         }
@@ -37,6 +37,15 @@ pub fn admin_token_hash(data_dir: &Path) -> Result<[u8; 32], SecretError> {
         return Err(SecretError::Damaged { path });
     }
     Ok(Sha256::digest(token).into())
+}
+
+/// There is an administrator now: the bootstrap token goes. It may have gone before.
+pub fn remove_admin_token(data_dir: &Path) -> Result<(), SecretError> {
+    let path = data_dir.join("admin.token");
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(SecretError::Write { path, source }),
+        _ => Ok(()),
+    }
 }
 
 /// The key under which serial numbers are hashed, so that they can be compared on this node and nowhere else.
@@ -53,8 +62,9 @@ pub fn node_key(data_dir: &Path) -> Result<[u8; 32], SecretError> {
     }
 }
 
-fn random() -> Result<[u8; 32], SecretError> {
-    let mut bytes = [0; 32];
+/// Random bytes of the system.
+pub fn random<const N: usize>() -> Result<[u8; N], SecretError> {
+    let mut bytes = [0; N];
     rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes)
         .map_err(|error| SecretError::NoRandom(error.to_string()))?;
     Ok(bytes)

@@ -1,0 +1,261 @@
+//! All that is admitted at present: tokens, browser sessions and stream tickets. One value, replaced as a whole.
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use subtle::ConstantTimeEq;
+
+use crate::access::role::Role;
+use crate::access::token::{Known, TokenId, claimed, hash};
+use crate::ids::Digest;
+
+/// A browser signs in again after this long.
+pub const SESSION: Duration = Duration::from_secs(12 * 3600);
+/// A ticket is used at once or not at all.
+pub const TICKET: Duration = Duration::from_secs(30);
+/// Sessions and tickets beyond these push the oldest out.
+const MOST_SESSIONS: usize = 1_000;
+const MOST_TICKETS: usize = 1_000;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// None: the bootstrap token.
+    pub token: Option<TokenId>,
+    pub name: String,
+    pub role: Role,
+}
+
+/// As it is written into records: `token:<id>`.
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.token {
+            Some(id) => write!(f, "token:{id}"),
+            None => f.write_str("token:admin"),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Pass {
+    /// None: the bootstrap token.
+    token: Option<TokenId>,
+    begun: DateTime<Utc>,
+}
+
+/// Deliberately without `Debug`.
+#[derive(Clone, Default)]
+pub struct Book {
+    bootstrap: Option<Digest>,
+    tokens: BTreeMap<TokenId, Known>,
+    sessions: HashMap<Digest, Pass>,
+    tickets: HashMap<Digest, Pass>,
+}
+
+impl Book {
+    /// The tokens that are stored; the bootstrap token counts until there is an administrator beside it.
+    pub fn new(bootstrap: Option<Digest>, tokens: impl IntoIterator<Item = Known>) -> Self {
+        let tokens = tokens.into_iter().map(|token| (token.id.clone(), token)).collect();
+        Book { bootstrap, tokens, sessions: HashMap::new(), tickets: HashMap::new() }
+    }
+
+    /// Replaces the tokens by those that are stored; sessions go on.
+    pub fn reload(&mut self, bootstrap: Option<Digest>, tokens: impl IntoIterator<Item = Known>) {
+        let Book { bootstrap, tokens, .. } = Book::new(bootstrap, tokens);
+        self.bootstrap = bootstrap;
+        self.tokens = tokens;
+    }
+
+    /// Who presents this token, if it is one. Hashes are compared in constant time.
+    pub fn admit(&self, presented: &str, now: DateTime<Utc>) -> Option<Principal> {
+        let shown = hash(presented);
+        let same = |kept: &Digest| bool::from(kept.0.ct_eq(&shown.0));
+        if self.bootstrap.as_ref().is_some_and(same) {
+            return self.principal(None, now);
+        }
+        let id = claimed(presented)?;
+        let known = self.tokens.get(&id)?;
+        if same(&known.hash) { self.principal(Some(&id), now) } else { None }
+    }
+
+    fn principal(&self, token: Option<&TokenId>, now: DateTime<Utc>) -> Option<Principal> {
+        match token {
+            None => self.bootstrap.map(|_| Principal { token: None, name: "bootstrap".to_owned(), role: Role::Admin }),
+            Some(id) => {
+                let known = self.tokens.get(id).filter(|known| known.is_valid(now))?;
+                Some(Principal { token: Some(id.clone()), name: known.name.clone(), role: known.role })
+            }
+        }
+    }
+
+    pub fn tokens(&self) -> impl Iterator<Item = &Known> {
+        self.tokens.values()
+    }
+
+    pub fn token(&self, id: &TokenId) -> Option<&Known> {
+        self.tokens.get(id)
+    }
+
+    /// Is there a token that may make others?
+    pub fn has_admin(&self, now: DateTime<Utc>) -> bool {
+        self.tokens.values().any(|known| known.role == Role::Admin && known.is_valid(now))
+    }
+
+    /// The first administrator ends the bootstrap token. True: it did.
+    pub fn add(&mut self, known: Known) -> bool {
+        let ends = known.role == Role::Admin && self.bootstrap.take().is_some();
+        self.tokens.insert(known.id.clone(), known);
+        if ends {
+            self.sessions.retain(|_, pass| pass.token.is_some());
+            self.tickets.retain(|_, pass| pass.token.is_some());
+        }
+        ends
+    }
+
+    /// False: there is no such token, or it was revoked before.
+    pub fn revoke(&mut self, id: &TokenId, now: DateTime<Utc>) -> bool {
+        let Some(known) = self.tokens.get_mut(id).filter(|known| known.revoked.is_none()) else { return false };
+        known.revoked = Some(now);
+        self.sessions.retain(|_, pass| pass.token.as_ref() != Some(id));
+        self.tickets.retain(|_, pass| pass.token.as_ref() != Some(id));
+        true
+    }
+
+    /// Begins a session; `key` is the text of its cookie.
+    pub fn open_session(&mut self, key: &str, principal: &Principal, now: DateTime<Utc>) {
+        put(&mut self.sessions, MOST_SESSIONS, SESSION, key, principal, now);
+    }
+
+    pub fn session(&self, key: &str, now: DateTime<Utc>) -> Option<Principal> {
+        let pass = self.sessions.get(&hash(key)).filter(|pass| is_fresh(pass, SESSION, now))?;
+        self.principal(pass.token.as_ref(), now)
+    }
+
+    /// False: there was none.
+    pub fn close_session(&mut self, key: &str) -> bool {
+        self.sessions.remove(&hash(key)).is_some()
+    }
+
+    pub fn issue_ticket(&mut self, ticket: &str, principal: &Principal, now: DateTime<Utc>) {
+        put(&mut self.tickets, MOST_TICKETS, TICKET, ticket, principal, now);
+    }
+
+    /// Each ticket is good once.
+    pub fn redeem_ticket(&mut self, ticket: &str, now: DateTime<Utc>) -> Option<Principal> {
+        let pass = self.tickets.remove(&hash(ticket)).filter(|pass| is_fresh(pass, TICKET, now))?;
+        self.principal(pass.token.as_ref(), now)
+    }
+}
+
+fn is_fresh(pass: &Pass, lasts: Duration, now: DateTime<Utc>) -> bool {
+    (now - pass.begun).to_std().is_ok_and(|age| age < lasts)
+}
+
+fn put(
+    passes: &mut HashMap<Digest, Pass>,
+    most: usize,
+    lasts: Duration,
+    key: &str,
+    principal: &Principal,
+    now: DateTime<Utc>,
+) {
+    passes.retain(|_, pass| is_fresh(pass, lasts, now));
+    if passes.len() >= most
+        && let Some(oldest) = passes.iter().min_by_key(|(_, pass)| pass.begun).map(|(key, _)| *key)
+    {
+        passes.remove(&oldest);
+    }
+    passes.insert(hash(key), Pass { token: principal.token.clone(), begun: now });
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::access::token::Fresh;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000 + seconds, 0).expect("in range")
+    }
+
+    fn known(seed: u8, role: Role) -> (Fresh, Known) {
+        let fresh = Fresh::of([seed; 6], [seed; 32]);
+        let known = Known {
+            id: fresh.id.clone(),
+            name: format!("n{seed}"),
+            role,
+            hash: fresh.hash(),
+            created: at(0),
+            created_by: "token:admin".to_owned(),
+            expires: Some(at(100)),
+            revoked: None,
+        };
+        (fresh, known)
+    }
+
+    #[test]
+    fn a_token_is_admitted_until_it_expires_or_is_revoked() {
+        let (fresh, token) = known(1, Role::Operator);
+        let mut book = Book::new(None, [token]);
+        assert_eq!(book.admit(&fresh.text, at(99)).map(|who| who.role), Some(Role::Operator));
+        assert_eq!(book.admit(&fresh.text, at(100)), None, "expired");
+        for wrong in ["", "dsmil_", &fresh.text[..fresh.text.len() - 1], &format!("{} ", fresh.text)] {
+            assert_eq!(book.admit(wrong, at(1)), None, "{wrong:?}");
+        }
+        assert!(book.revoke(&fresh.id, at(1)));
+        assert!(!book.revoke(&fresh.id, at(1)), "once");
+        assert_eq!(book.admit(&fresh.text, at(1)), None, "revoked");
+    }
+
+    #[test]
+    fn the_first_administrator_ends_the_bootstrap_token_and_its_sessions() {
+        let mut book = Book::new(Some(hash("first")), []);
+        let first = book.admit("first", at(0)).expect("bootstrap");
+        book.open_session("cookie", &first, at(0));
+        assert!(!book.add(known(1, Role::Viewer).1), "a viewer ends nothing");
+        assert!(book.session("cookie", at(1)).is_some() && book.admit("first", at(1)).is_some());
+        assert!(book.add(known(2, Role::Admin).1));
+        assert!(book.session("cookie", at(1)).is_none() && book.admit("first", at(1)).is_none());
+    }
+
+    #[test]
+    fn a_session_ends_with_its_token_its_time_or_its_close() {
+        let (fresh, token) = known(1, Role::Viewer);
+        let mut book = Book::new(None, [token]);
+        let who = book.admit(&fresh.text, at(0)).expect("admitted");
+        book.open_session("a", &who, at(0));
+        book.open_session("b", &who, at(0));
+        assert_eq!(book.session("a", at(99)), Some(who.clone()));
+        assert_eq!(book.session("a", at(100)), None, "its token has expired");
+        assert_eq!(book.session("a", at(0) + TimeDelta::from_std(SESSION).expect("short")), None);
+        assert!(book.close_session("a") && !book.close_session("a"));
+        assert!(book.session("b", at(1)).is_some());
+        book.revoke(&fresh.id, at(2));
+        assert_eq!(book.session("b", at(3)), None);
+    }
+
+    #[test]
+    fn a_ticket_is_good_once_and_for_half_a_minute() {
+        let (fresh, token) = known(1, Role::Viewer);
+        let mut book = Book::new(None, [token]);
+        let who = book.admit(&fresh.text, at(0)).expect("admitted");
+        book.issue_ticket("t", &who, at(0));
+        book.issue_ticket("u", &who, at(0));
+        assert!(book.redeem_ticket("t", at(29)).is_some());
+        assert!(book.redeem_ticket("t", at(29)).is_none(), "used");
+        assert!(book.redeem_ticket("u", at(30)).is_none(), "too late");
+    }
+
+    #[test]
+    fn passes_do_not_grow_without_bound() {
+        let mut book = Book::new(Some(hash("first")), []);
+        let who = book.admit("first", at(0)).expect("bootstrap");
+        for n in 0..MOST_SESSIONS as i64 + 5 {
+            book.open_session(&n.to_string(), &who, at(n));
+        }
+        assert_eq!(book.sessions.len(), MOST_SESSIONS);
+        assert!(book.session("0", at(2_000)).is_none() && book.session("1004", at(2_000)).is_some());
+    }
+}
