@@ -3,7 +3,7 @@
 //! The map, from the core outwards; arrows of import point up this list only (`tests/it/tidy.rs`).
 //!
 //! * core, decisions without actors, IO or clock: [`ids`], [`toolkit`], [`agents`], [`workflow`], [`resilience`],
-//!   [`audit`], [`judges`], [`access`], [`api`]; and [`clock`], the one place that reads time
+//!   [`audit`], [`judges`], [`access`], [`alerts`], [`recovery`], [`api`]; and [`clock`], the one place that reads time
 //! * adapters, one outside thing each: [`config`], [`logfiles`], [`artifacts`], [`secrets`], [`store`], [`tpm`], [`tools`], [`telemetry`]
 //! * actors: [`messages`] (what they say), [`actors`] (who they are)
 //! * edges: [`web`], [`client`], [`cli`], [`broker`]
@@ -11,6 +11,7 @@
 pub mod access;
 pub mod actors;
 pub mod agents;
+pub mod alerts;
 pub mod api;
 pub mod app;
 pub mod artifacts;
@@ -24,6 +25,7 @@ pub mod ids;
 pub mod judges;
 pub mod logfiles;
 pub mod messages;
+pub mod recovery;
 pub mod resilience;
 pub mod secrets;
 pub mod store;

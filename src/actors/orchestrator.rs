@@ -21,10 +21,14 @@ use crate::actors::open_run::OpenRun;
 use crate::clock;
 use crate::ids::{AgentId, NodeId, RunId};
 use crate::messages::agent::RunStep;
-use crate::messages::orchestrator::{CancelRun, EngineStatus, GetEngineStatus, GetRun, StartError, StartRun, WatchRun};
+use crate::messages::orchestrator::{
+    CancelRun, EngineStatus, GetEngineStatus, GetRun, HoldBack, PauseRun, RECOVERY, ResumeRun, StartError, StartRun,
+    WatchRun,
+};
 use crate::messages::port::{AskError, Port};
 use crate::messages::store::{AppendRun, BeginEpoch, LoadOpenRuns};
 use crate::workflow::advance::{Advance, Answer, Effect, Trigger};
+use crate::workflow::plan::Priority;
 use crate::workflow::record::{Appended, StoreError, StoredRun};
 use crate::workflow::run::Run;
 
@@ -53,6 +57,8 @@ pub struct Orchestrator {
     /// None until the store has said which start of this node this is, and the open runs were read.
     epoch: Option<i64>,
     runs: HashMap<RunId, OpenRun>,
+    /// Runs that are not critical wait.
+    holding_back: bool,
 }
 
 /// What came back from the store for one append.
@@ -60,7 +66,7 @@ type Confirmed = Result<Appended, StoreError>;
 
 impl Orchestrator {
     pub fn new(node: NodeId, max_open: usize, doors: Doors) -> Self {
-        Orchestrator { node, max_open, doors, epoch: None, runs: HashMap::new() }
+        Orchestrator { node, max_open, doors, epoch: None, runs: HashMap::new(), holding_back: false }
     }
 
     /// Reads the journal of what the last start left open, and goes on with it.
@@ -118,11 +124,25 @@ impl Orchestrator {
             return Err(StartError::TooMany { open, limit: self.max_open });
         }
         let id = RunId(Uuid::now_v7());
-        let (run, advance) = Run::accept(id, plan, by, clock::wall());
+        let now = clock::wall();
+        let (run, advance) = if self.holding_back && plan.priority() != Priority::Critical {
+            Run::accept_paused(id, plan, by, RECOVERY.to_owned(), now)
+        } else {
+            Run::accept(id, plan, by, now)
+        };
         let (accepted, answer) = oneshot::channel();
         self.runs.insert(id, OpenRun::accepted(run, accepted));
         self.take(id, advance, ctx);
         Ok(answer)
+    }
+
+    /// False: the run is not open, or the news changed nothing.
+    fn tell(&mut self, id: RunId, trigger: Trigger, ctx: &mut Ctx<Self>) -> bool {
+        let Some(open) = self.runs.get_mut(&id) else { return false };
+        let advance = open.run.advance(trigger, clock::wall());
+        let changed = !advance.events.is_empty();
+        self.take(id, advance, ctx);
+        changed
     }
 
     /// Queues what was decided, and begins to journal it unless an append is under way.
@@ -309,6 +329,35 @@ impl Handler<CancelRun> for Orchestrator {
         let advance = open.run.advance(Trigger::Cancel { by }, clock::wall());
         self.take(id, advance, ctx);
         true
+    }
+}
+
+impl Handler<PauseRun> for Orchestrator {
+    type Result = bool;
+    fn handle(&mut self, PauseRun { run, by }: PauseRun, ctx: &mut Ctx<Self>) -> bool {
+        self.tell(run, Trigger::Pause { by }, ctx)
+    }
+}
+
+impl Handler<ResumeRun> for Orchestrator {
+    type Result = bool;
+    fn handle(&mut self, ResumeRun { run, by }: ResumeRun, ctx: &mut Ctx<Self>) -> bool {
+        self.tell(run, Trigger::Resume { by }, ctx)
+    }
+}
+
+impl Handler<HoldBack> for Orchestrator {
+    type Result = usize;
+    fn handle(&mut self, HoldBack(hold): HoldBack, ctx: &mut Ctx<Self>) -> usize {
+        self.holding_back = hold;
+        let by = RECOVERY.to_owned();
+        let trigger = if hold { Trigger::Pause { by } } else { Trigger::Resume { by } };
+        let concerned = |open: &OpenRun| match open.run.paused_by() {
+            None => hold && open.run.plan().priority() != Priority::Critical,
+            Some(by) => !hold && by == RECOVERY,
+        };
+        let runs: Vec<RunId> = self.runs.iter().filter(|(_, open)| concerned(open)).map(|(id, _)| *id).collect();
+        runs.into_iter().filter(|run| self.tell(*run, trigger.clone(), ctx)).count()
     }
 }
 

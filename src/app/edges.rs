@@ -112,6 +112,8 @@ pub fn edges(
             get: orchestrator.port(),
             watch: orchestrator.port(),
             cancel: orchestrator.port(),
+            pause: orchestrator.port(),
+            resume: orchestrator.port(),
             load: reader.port(),
             list: reader.port(),
             node: parts.node.clone(),

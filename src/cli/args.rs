@@ -151,6 +151,10 @@ pub enum RunsCommand {
     Watch { id: String },
     /// End a run before its time
     Cancel { id: String },
+    /// Begin nothing more of a run until it is resumed
+    Pause { id: String },
+    /// Let a paused run go on
+    Resume { id: String },
 }
 
 #[derive(Debug, Clone, Subcommand)]

@@ -20,6 +20,14 @@ pub fn runs(shell: &Shell, command: RunsCommand) -> Result<(), Failure> {
                 shell.show(&run, render::run::show)?;
                 follow::by_status(&run)
             }
+            RunsCommand::Pause { id } => {
+                let run = client.pause(&id).await?;
+                shell.show(&run, |run, _| format!("run {} is {}\n", run.workflow_id, run.status))
+            }
+            RunsCommand::Resume { id } => {
+                let run = client.resume(&id).await?;
+                shell.show(&run, |run, _| format!("run {} is {}\n", run.workflow_id, run.status))
+            }
             RunsCommand::Cancel { id } => {
                 let cancelled = client.cancel(&id).await?;
                 shell.show(&cancelled, |cancelled, _| {

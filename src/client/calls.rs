@@ -65,6 +65,14 @@ impl Client {
         self.post(&format!("/api/v1/workflows/{}/cancel", encoded(id)), None).await
     }
 
+    pub async fn pause(&self, id: &str) -> Result<Accepted, ClientError> {
+        self.post(&format!("/api/v1/workflows/{}/pause", encoded(id)), None).await
+    }
+
+    pub async fn resume(&self, id: &str) -> Result<Accepted, ClientError> {
+        self.post(&format!("/api/v1/workflows/{}/resume", encoded(id)), None).await
+    }
+
     pub async fn agents(&self) -> Result<Agents, ClientError> {
         self.get("/api/v1/agents").await
     }

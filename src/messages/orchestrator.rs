@@ -41,6 +41,31 @@ pub struct CancelRun {
     pub by: String,
 }
 
+/// Begins nothing more of a run until it is resumed; steps that run go on. False: nothing to pause.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct PauseRun {
+    pub run: RunId,
+    pub by: String,
+}
+
+/// False: the run is not paused.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct ResumeRun {
+    pub run: RunId,
+    pub by: String,
+}
+
+/// Pauses all runs that are not critical, those too that come while this holds; or lets them go on. What a person
+/// paused stays paused. Answers how many runs changed.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "usize")]
+pub struct HoldBack(pub bool);
+
+/// Who pauses runs when the host is in need.
+pub const RECOVERY: &str = "recovery";
+
 /// Numbers for readiness and for the supervision view.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "EngineStatus")]

@@ -63,6 +63,7 @@ impl Outcome for bool {}
 impl Outcome for u32 {}
 impl Outcome for u64 {}
 impl Outcome for i64 {}
+impl Outcome for usize {}
 impl Outcome for String {}
 impl Outcome for RunId {}
 impl Outcome for Created {}

@@ -48,6 +48,8 @@ pub enum ApiError {
     WrongHost { host: String },
     #[error("{0}")]
     NotFound(String),
+    #[error("{0}")]
+    Conflict(String),
     #[error("this address answers {allow} only")]
     WrongMethod { allow: String },
     #[error(transparent)]
@@ -93,6 +95,7 @@ impl ApiError {
             ApiError::Access(cause) => return of_access(cause),
             ApiError::WrongHost { .. } => (StatusCode::MISDIRECTED_REQUEST, "wrong-host", "Wrong host name"),
             ApiError::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+            ApiError::Conflict(_) => (StatusCode::CONFLICT, "conflict", "Not in this state"),
             ApiError::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "Wrong method"),
             ApiError::Ask(cause) => return of_ask(cause),
             ApiError::Start(StartError::NotDurable { .. }) => return later("not-durable", "The run was not accepted"),

@@ -96,6 +96,8 @@ pub fn edges() -> Edges {
             get: Port::answering(|_| Ok(None)),
             watch: Port::answering(|_| Ok(None)),
             cancel: Port::answering(|_| Ok(false)),
+            pause: Port::answering(|_| Ok(false)),
+            resume: Port::answering(|_| Ok(false)),
             load: Port::answering(|_| Ok(Ok(None))),
             list: shut(),
             world: Arc::clone(&world),

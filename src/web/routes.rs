@@ -92,6 +92,11 @@ pub fn table() -> Vec<Resource> {
         ),
         at("/api/v1/workflows/{id}", [get(VIEWER, "Show a run with its steps").to(workflows::show)]),
         at("/api/v1/workflows/{id}/cancel", [post(OPERATOR, "End a run before its time").to(workflows::cancel)]),
+        at(
+            "/api/v1/workflows/{id}/pause",
+            [post(OPERATOR, "Begin nothing more of a run until it is resumed").to(workflows::pause)],
+        ),
+        at("/api/v1/workflows/{id}/resume", [post(OPERATOR, "Let a paused run go on").to(workflows::resume)]),
         at("/api/v1/schemas/workflow.json", [get(VIEWER, "JSON Schema of a workflow").to(workflows::schema)]),
         at("/api/v1/agents", [get(VIEWER, "List the agents and how they are doing").to(agents::list)]),
         at("/api/v1/agents/{id}", [get(VIEWER, "Show one agent").to(agents::show)]),

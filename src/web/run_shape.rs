@@ -103,6 +103,7 @@ pub fn checked(plan: &Plan) -> api::accepted::Checked {
 fn run_status(status: RunStatus) -> ShownRun {
     match status {
         RunStatus::Running => ShownRun::Running,
+        RunStatus::Paused => ShownRun::Paused,
         RunStatus::Succeeded => ShownRun::Succeeded,
         RunStatus::Failed => ShownRun::Failed,
         RunStatus::Cancelled => ShownRun::Cancelled,

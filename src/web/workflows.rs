@@ -14,6 +14,8 @@ use crate::ids::NodeId;
 use crate::ids::RunId;
 use crate::messages::orchestrator::CancelRun;
 use crate::messages::orchestrator::GetRun;
+use crate::messages::orchestrator::PauseRun;
+use crate::messages::orchestrator::ResumeRun;
 use crate::messages::orchestrator::StartRun;
 use crate::messages::orchestrator::WatchRun;
 use crate::messages::port::Port;
@@ -37,6 +39,8 @@ pub struct Workflows {
     pub get: Port<GetRun>,
     pub watch: Port<WatchRun>,
     pub cancel: Port<CancelRun>,
+    pub pause: Port<PauseRun>,
+    pub resume: Port<ResumeRun>,
     pub load: Port<LoadRun>,
     pub list: Port<ListRuns>,
     /// What documents are checked against.
@@ -134,6 +138,27 @@ async fn current(deps: &Workflows, run: RunId) -> Result<api::run::Run, ApiError
         Err(cause) => tracing::debug!(run.id = %run, "the engine cannot tell of run {run}, asking the store: {cause}"),
     }
     replayed(deps.load.ask(LoadRun(run)).await??.ok_or_else(|| no_run(run))?)
+}
+
+pub async fn pause(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
+    let run = run_id(&id)?;
+    let changed = deps.pause.ask(PauseRun { run, by: caller.to_string() }).await?;
+    changed_to(&deps, run, changed, "paused").await
+}
+
+pub async fn resume(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
+    let run = run_id(&id)?;
+    let changed = deps.resume.ask(ResumeRun { run, by: caller.to_string() }).await?;
+    changed_to(&deps, run, changed, "resumed").await
+}
+
+/// A run that did not change is either unknown or cannot change so any more.
+async fn changed_to(deps: &Workflows, run: RunId, changed: bool, word: &str) -> Result<HttpResponse, ApiError> {
+    let shown = current(deps, run).await?;
+    if changed {
+        return Ok(HttpResponse::Accepted().json(api::accepted::Accepted { workflow_id: run, status: shown.status }));
+    }
+    Err(ApiError::Conflict(format!("run {run} is {} and cannot be {word}", shown.status)))
 }
 
 pub async fn cancel(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {

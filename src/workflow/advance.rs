@@ -41,6 +41,13 @@ pub enum Trigger {
     Cancel {
         by: String,
     },
+    /// Begin nothing more; what runs goes on.
+    Pause {
+        by: String,
+    },
+    Resume {
+        by: String,
+    },
 }
 
 /// How the attempt that was dispatched came back.
@@ -94,6 +101,16 @@ impl Run {
         (run, advance)
     }
 
+    /// Accepts a plan and begins nothing of it until it is resumed.
+    pub fn accept_paused(id: RunId, plan: Plan, by: String, paused_by: String, at: DateTime<Utc>) -> (Self, Advance) {
+        let accepted = RunEvent::Accepted { plan: plan.clone(), by: by.clone() };
+        let mut run = Run::born(id, plan, by, at);
+        let mut advance = Advance { first_seq: 0, events: vec![accepted], effects: Vec::new() };
+        run.record(at, Subject::Run, RunEvent::Paused { by: paused_by }, &mut advance);
+        run.drive(at, &mut advance);
+        (run, advance)
+    }
+
     /// Takes news in. An empty answer: the news changed nothing, such as the answer to an attempt long settled.
     pub fn advance(&mut self, trigger: Trigger, at: DateTime<Utc>) -> Advance {
         let mut advance = Advance { first_seq: self.seq, ..Advance::default() };
@@ -117,6 +134,18 @@ impl Run {
                     return advance;
                 }
                 self.stop(RunEvent::Cancelled { by }, at, &mut advance);
+            }
+            Trigger::Pause { by } => {
+                if self.stopping.is_some() || self.paused_by.is_some() {
+                    return advance;
+                }
+                self.record(at, Subject::Run, RunEvent::Paused { by }, &mut advance);
+            }
+            Trigger::Resume { by } => {
+                if self.paused_by.is_none() {
+                    return advance;
+                }
+                self.record(at, Subject::Run, RunEvent::Resumed { by }, &mut advance);
             }
         }
         self.drive(at, &mut advance);

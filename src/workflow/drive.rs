@@ -25,7 +25,7 @@ impl Run {
         if self.stopping.is_none() && at >= self.deadline && self.open > 0 {
             self.stop(RunEvent::TimedOut, at, advance);
         }
-        while self.stopping.is_none() {
+        while self.stopping.is_none() && self.paused_by.is_none() {
             if let Some(place) = self.doomed.pop_front() {
                 self.leave_out(place, at, advance);
             } else if let Some(place) = self.ready.pop_front() {
@@ -169,6 +169,8 @@ impl Run {
     fn arm(&mut self, advance: &mut Advance) {
         let next = match self.stopping {
             Some(stopping) => stopping.since + STOP_GRACE,
+            // Nothing is begun while the run is paused, but its time goes on.
+            None if self.paused_by.is_some() => self.deadline,
             None => self.timers.first().map_or(self.deadline, |(due, _)| self.deadline.min(*due)),
         };
         if self.armed.is_none_or(|armed| next < armed) {

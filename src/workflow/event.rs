@@ -60,6 +60,13 @@ pub enum RunEvent {
     Cancelled {
         by: String,
     },
+    /// Nothing more is begun until it is resumed; what runs goes on.
+    Paused {
+        by: String,
+    },
+    Resumed {
+        by: String,
+    },
     /// The run's own time is up.
     TimedOut,
     Finished {
@@ -86,6 +93,7 @@ pub enum SkipCause {
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
     Running,
+    Paused,
     Succeeded,
     Failed,
     Cancelled,
@@ -119,6 +127,8 @@ impl RunEvent {
             RunEvent::StepSkipped { .. } => "step_skipped",
             RunEvent::StepEnded { .. } => "step_ended",
             RunEvent::Cancelled { .. } => "cancelled",
+            RunEvent::Paused { .. } => "paused",
+            RunEvent::Resumed { .. } => "resumed",
             RunEvent::TimedOut => "timed_out",
             RunEvent::Finished { .. } => "finished",
         }
@@ -132,9 +142,12 @@ impl RunEvent {
             | RunEvent::StepDeferred { step, .. }
             | RunEvent::StepSkipped { step, .. }
             | RunEvent::StepEnded { step, .. } => Some(step),
-            RunEvent::Accepted { .. } | RunEvent::Cancelled { .. } | RunEvent::TimedOut | RunEvent::Finished { .. } => {
-                None
-            }
+            RunEvent::Accepted { .. }
+            | RunEvent::Cancelled { .. }
+            | RunEvent::Paused { .. }
+            | RunEvent::Resumed { .. }
+            | RunEvent::TimedOut
+            | RunEvent::Finished { .. } => None,
         }
     }
 }
@@ -143,6 +156,7 @@ impl RunStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             RunStatus::Running => "running",
+            RunStatus::Paused => "paused",
             RunStatus::Succeeded => "succeeded",
             RunStatus::Failed => "failed",
             RunStatus::Cancelled => "cancelled",
@@ -151,7 +165,7 @@ impl RunStatus {
     }
 
     pub fn is_final(self) -> bool {
-        self != RunStatus::Running
+        !matches!(self, RunStatus::Running | RunStatus::Paused)
     }
 }
 

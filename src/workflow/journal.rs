@@ -74,6 +74,8 @@ pub fn entry_for(run: &Run, event: &RunEvent, writer: Writer<'_>) -> Option<Entr
         }
         RunEvent::AttemptLost { attempt, .. } => of_attempt("unknown", *attempt),
         RunEvent::Cancelled { by } => Some(of_run(by, "run.cancelled", "ok")),
+        RunEvent::Paused { by } => Some(of_run(by, "run.paused", "ok")),
+        RunEvent::Resumed { by } => Some(of_run(by, "run.resumed", "ok")),
         RunEvent::Finished { status, .. } => Some(of_run("service", "run.finished", status.as_str())),
         RunEvent::StepStarted { .. }
         | RunEvent::StepDeferred { .. }

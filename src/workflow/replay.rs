@@ -82,6 +82,7 @@ impl Run {
             doomed: VecDeque::new(),
             timers: BTreeSet::new(),
             stopping: None,
+            paused_by: None,
             prev: None,
             finished: None,
             armed: None,
@@ -102,6 +103,8 @@ impl Run {
             let fits = match event {
                 RunEvent::Accepted { .. } => false,
                 RunEvent::Finished { .. } => self.open == 0,
+                RunEvent::Paused { .. } => self.stopping.is_none() && self.paused_by.is_none(),
+                RunEvent::Resumed { .. } => self.paused_by.is_some(),
                 _ => self.stopping.is_none(),
             };
             return if fits { Ok(Subject::Run) } else { Err(misfit) };
@@ -138,6 +141,12 @@ impl Run {
         match event {
             RunEvent::Cancelled { .. } => self.stop_into(RunStatus::Cancelled, at),
             RunEvent::TimedOut => self.stop_into(RunStatus::TimedOut, at),
+            RunEvent::Paused { by } => {
+                self.paused_by = Some(by.clone());
+                self.status = RunStatus::Paused;
+                self.armed = None;
+            }
+            RunEvent::Resumed { .. } => self.go_on(),
             RunEvent::Finished { status, execution_time_ms, .. } => {
                 self.status = *status;
                 self.finished = Some(Finish { at, execution_time_ms: *execution_time_ms });
@@ -147,7 +156,14 @@ impl Run {
         }
     }
 
+    fn go_on(&mut self) {
+        self.paused_by = None;
+        self.status = RunStatus::Running;
+        self.armed = None;
+    }
+
     fn stop_into(&mut self, status: RunStatus, at: DateTime<Utc>) {
+        self.go_on();
         self.stopping = Some(Stopping { since: at, into: status });
         self.ready.clear();
         self.doomed.clear();

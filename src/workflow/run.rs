@@ -7,7 +7,8 @@
 //!           |   AttemptDone(retry) v  |
 //!           |                     waiting --StepEnded--> settled
 //!           `--StepSkipped, StepEnded--> settled
-//! run:   running --Cancelled, TimedOut--> stopping --Finished--> cancelled, timed_out
+//! run:   running <--Paused, Resumed--> paused
+//!        running --Cancelled, TimedOut--> stopping --Finished--> cancelled, timed_out
 //!           `--Finished--> succeeded, failed
 //! ```
 use std::collections::BTreeSet;
@@ -51,6 +52,8 @@ pub struct Run {
     /// When waiting steps are due.
     pub(super) timers: BTreeSet<(DateTime<Utc>, usize)>,
     pub(super) stopping: Option<Stopping>,
+    /// Who paused it; nothing is begun meanwhile.
+    pub(super) paused_by: Option<String>,
     /// What the next step of a pipeline is handed.
     pub(super) prev: Option<Arc<StepResult>>,
     pub(super) finished: Option<Finish>,
@@ -147,6 +150,11 @@ impl Run {
 
     pub fn status(&self) -> RunStatus {
         self.status
+    }
+
+    /// Who paused the run, while it is paused.
+    pub fn paused_by(&self) -> Option<&str> {
+        self.paused_by.as_deref()
     }
 
     pub fn is_finished(&self) -> bool {

@@ -17,12 +17,14 @@ const CORE: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("toolkit", &["ids"]),
     ("access", &["ids"]),
+    ("recovery", &["ids"]),
+    ("alerts", &["ids", "toolkit", "recovery"]),
     ("resilience", &["ids"]),
     ("audit", &["ids", "toolkit"]),
     ("agents", &["ids", "toolkit"]),
     ("judges", &["ids", "toolkit"]),
     ("workflow", &["ids", "toolkit", "agents", "audit", "judges", "resilience"]),
-    ("api", &["ids", "access", "toolkit", "agents", "audit", "judges", "resilience", "workflow"]),
+    ("api", &["ids", "access", "alerts", "recovery", "toolkit", "agents", "audit", "judges", "resilience", "workflow"]),
 ];
 
 /// The folders above the core: which of `crate::` each may import. `CORE` stands for every core folder.

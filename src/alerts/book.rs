@@ -1,0 +1,273 @@
+//! The book of alerts: takes readings in, tells what changed. Each alert is raised once, however often it is seen.
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::alerts::metric::Sample;
+use crate::alerts::rule::{Rule, Severity};
+use crate::recovery::action::Action;
+
+/// A reading that does not come any more is no sign of health: a firing alert stays, a pending one is forgotten.
+pub const STALE: Duration = Duration::from_secs(30);
+/// So many changes between firing and resolved within this time are flapping: no more actions until it is quiet.
+const FLAPS: usize = 4;
+const FLAP_WINDOW: Duration = Duration::from_secs(600);
+/// Resolved alerts are shown so long.
+const SHOWN: Duration = Duration::from_secs(900);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Pending,
+    Firing,
+    Resolved,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Pending => "pending",
+            State::Firing => "firing",
+            State::Resolved => "resolved",
+        }
+    }
+}
+
+/// Two times of one moment: the one to reckon with, the one to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    pub mono: Instant,
+    pub wall: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    pub by: String,
+    pub comment: String,
+    pub at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// The same for each time that the same rule holds of the same thing.
+    pub fingerprint: String,
+    pub rule: String,
+    pub severity: Severity,
+    pub state: State,
+    pub summary: String,
+    pub value: f64,
+    pub threshold: f64,
+    /// Since when the reading has been a breach.
+    pub since: DateTime<Utc>,
+    pub fired: Option<DateTime<Utc>>,
+    pub resolved: Option<DateTime<Utc>>,
+    pub labels: BTreeMap<String, String>,
+    pub action: Option<Action>,
+    pub ack: Option<Ack>,
+    /// It goes to and fro: its action is held back.
+    pub flapping: bool,
+}
+
+/// What a reading changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    pub what: What,
+    pub alert: Alert,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    Pending,
+    /// The breach ended before it had lasted.
+    Forgotten,
+    Raised,
+    Resolved,
+    Acknowledged,
+    /// It is not shown any more.
+    Dropped,
+}
+
+struct Entry {
+    alert: Alert,
+    rule: usize,
+    since: Instant,
+    seen: Instant,
+    /// When it was raised or resolved of late.
+    turns: VecDeque<Instant>,
+}
+
+pub struct Book {
+    rules: Vec<Rule>,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Book {
+    pub fn new(rules: Vec<Rule>) -> Self {
+        Book { rules, entries: BTreeMap::new() }
+    }
+
+    /// Takes up alerts that fired before a restart, so that they are not raised anew. Those of rules that are gone
+    /// end here.
+    pub fn restore(&mut self, firing: Vec<Alert>, now: Moment) -> Vec<Change> {
+        let mut ended = Vec::new();
+        for mut alert in firing {
+            match self.rules.iter().position(|rule| rule.name == alert.rule) {
+                Some(rule) => {
+                    let entry = Entry { rule, since: now.mono, seen: now.mono, turns: VecDeque::new(), alert };
+                    self.entries.entry(entry.alert.fingerprint.clone()).or_insert(entry);
+                }
+                None => {
+                    alert.state = State::Resolved;
+                    alert.resolved = Some(now.wall);
+                    ended.push(Change { what: What::Resolved, alert });
+                }
+            }
+        }
+        ended
+    }
+
+    pub fn observe(&mut self, samples: &[Sample], now: Moment) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (place, rule) in self.rules.iter().enumerate() {
+            for sample in samples.iter().filter(|sample| sample.metric == rule.metric) {
+                judge(&mut self.entries, rule, place, sample, now, &mut changes);
+            }
+        }
+        self.tidy(now, &mut changes);
+        changes
+    }
+
+    /// None: no such alert fires.
+    pub fn acknowledge(&mut self, fingerprint: &str, ack: Ack) -> Option<Change> {
+        let entry = self.entries.get_mut(fingerprint).filter(|entry| entry.alert.state == State::Firing)?;
+        entry.alert.ack = Some(ack);
+        Some(Change { what: What::Acknowledged, alert: entry.alert.clone() })
+    }
+
+    pub fn alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.entries.values().map(|entry| &entry.alert)
+    }
+
+    /// The actions that firing alerts call for.
+    pub fn called_for(&self) -> impl Iterator<Item = (Action, &Alert)> {
+        let firing = self.alerts().filter(|alert| alert.state == State::Firing && !alert.flapping);
+        firing.filter_map(|alert| Some((alert.action?, alert)))
+    }
+
+    fn tidy(&mut self, now: Moment, changes: &mut Vec<Change>) {
+        let age = |since: Instant| now.mono.saturating_duration_since(since);
+        self.entries.retain(|_, entry| {
+            let what = match entry.alert.state {
+                State::Pending if age(entry.seen) > STALE => What::Forgotten,
+                State::Resolved if age(entry.since) > SHOWN => What::Dropped,
+                State::Pending | State::Firing | State::Resolved => return true,
+            };
+            changes.push(Change { what, alert: entry.alert.clone() });
+            false
+        });
+    }
+}
+
+fn judge(
+    entries: &mut BTreeMap<String, Entry>,
+    rule: &Rule,
+    place: usize,
+    sample: &Sample,
+    now: Moment,
+    changes: &mut Vec<Change>,
+) {
+    let breach = rule.raise.is_breached_by(sample.value);
+    let fingerprint = fingerprint(rule, sample);
+    let known = entries.get(&fingerprint).map(|entry| entry.alert.state);
+    let entry = match known {
+        None | Some(State::Resolved) if !breach => return,
+        None => entries.entry(fingerprint.clone()).or_insert_with(|| fresh(rule, place, sample, fingerprint, now)),
+        Some(_) => match entries.get_mut(&fingerprint) {
+            Some(entry) => entry,
+            None => return,
+        },
+    };
+    entry.seen = now.mono;
+    entry.alert.value = sample.value;
+    match entry.alert.state {
+        State::Resolved => {
+            entry.since = now.mono;
+            let turns = std::mem::take(&mut entry.turns);
+            *entry = Entry { turns, ..fresh(rule, place, sample, entry.alert.fingerprint.clone(), now) };
+            ripen(entry, rule, now, known, changes);
+        }
+        State::Pending if breach => ripen(entry, rule, now, known, changes),
+        State::Pending => {
+            changes.push(Change { what: What::Forgotten, alert: entry.alert.clone() });
+            let gone = entry.alert.fingerprint.clone();
+            entries.remove(&gone);
+        }
+        State::Firing if rule.is_cleared_by(sample.value) => {
+            entry.since = now.mono;
+            entry.alert.state = State::Resolved;
+            entry.alert.resolved = Some(now.wall);
+            entry.alert.ack = None;
+            turn(entry, now);
+            changes.push(Change { what: What::Resolved, alert: entry.alert.clone() });
+        }
+        State::Firing => {}
+    }
+}
+
+/// A breach that has lasted long enough fires.
+fn ripen(entry: &mut Entry, rule: &Rule, now: Moment, known: Option<State>, changes: &mut Vec<Change>) {
+    if now.mono.saturating_duration_since(entry.since) >= rule.hold {
+        entry.alert.state = State::Firing;
+        entry.alert.fired = Some(now.wall);
+        turn(entry, now);
+        changes.push(Change { what: What::Raised, alert: entry.alert.clone() });
+    } else if known != Some(State::Pending) {
+        changes.push(Change { what: What::Pending, alert: entry.alert.clone() });
+    }
+}
+
+fn turn(entry: &mut Entry, now: Moment) {
+    entry.turns.push_back(now.mono);
+    entry.turns.retain(|at| now.mono.saturating_duration_since(*at) <= FLAP_WINDOW);
+    entry.alert.flapping = entry.turns.len() > FLAPS;
+}
+
+fn fresh(rule: &Rule, place: usize, sample: &Sample, fingerprint: String, now: Moment) -> Entry {
+    let mut labels = rule.labels.clone();
+    if let Some(of) = &sample.of {
+        labels.insert("of".to_owned(), of.clone());
+    }
+    let alert = Alert {
+        fingerprint,
+        rule: rule.name.clone(),
+        severity: rule.severity,
+        state: State::Pending,
+        summary: rule.summary.clone(),
+        value: sample.value,
+        threshold: rule.raise.value(),
+        since: now.wall,
+        fired: None,
+        resolved: None,
+        labels,
+        action: rule.action,
+        ack: None,
+        flapping: false,
+    };
+    Entry { alert, rule: place, since: now.mono, seen: now.mono, turns: VecDeque::new() }
+}
+
+/// Of the rule and what it holds of: the first 16 hexadecimal digits of a SHA-256.
+fn fingerprint(rule: &Rule, sample: &Sample) -> String {
+    let mut hash = Sha256::new();
+    for part in [rule.name.as_str(), sample.of.as_deref().unwrap_or_default()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex::encode(&hash.finalize()[..8])
+}
+
+#[cfg(test)]
+mod tests;
