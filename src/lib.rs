@@ -3,8 +3,8 @@
 //! The map, from the core outwards; arrows of import point up this list only (`tests/it/tidy.rs`).
 //!
 //! * core, decisions without actors, IO or clock: [`ids`], [`toolkit`], [`agents`], [`workflow`], [`resilience`],
-//!   [`audit`], [`judges`], [`access`], [`alerts`], [`recovery`], [`api`]; and [`clock`], the one place that reads time
-//! * adapters, one outside thing each: [`config`], [`logfiles`], [`artifacts`], [`secrets`], [`store`], [`tpm`], [`tools`], [`telemetry`]
+//!   [`audit`], [`judges`], [`access`], [`alerts`], [`recovery`], [`feed`], [`api`]; and [`clock`], the one place that reads time
+//! * adapters, one outside thing each: [`config`], [`logfiles`], [`artifacts`], [`secrets`], [`host`], [`webhook`], [`store`], [`tpm`], [`tools`], [`telemetry`]
 //! * actors: [`messages`] (what they say), [`actors`] (who they are)
 //! * edges: [`web`], [`client`], [`cli`], [`broker`]
 //! * [`app`] builds every part; the only file that knows them all
@@ -21,6 +21,8 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod feed;
+pub mod host;
 pub mod ids;
 pub mod judges;
 pub mod logfiles;
@@ -34,4 +36,5 @@ pub mod toolkit;
 pub mod tools;
 pub mod tpm;
 pub mod web;
+pub mod webhook;
 pub mod workflow;

@@ -11,16 +11,17 @@ use std::time::{Duration, Instant};
 
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorFutureExt, Handler, MessageResult, ResponseActFuture};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit};
 use tracing::{debug, error};
 
 use crate::actors::context::Ctx;
+use crate::actors::places::Places;
 use crate::agents::profile::AgentProfile;
 use crate::agents::stats::Stats;
 use crate::clock;
 use crate::ids::ToolId;
 use crate::judges;
-use crate::messages::agent::{AgentStats, Drill, Fault, GetStats, RunStep, StepNotDone};
+use crate::messages::agent::{AgentStats, Drill, Fault, GetStats, RunStep, SetShare, StepNotDone};
 use crate::toolkit::bench::Workbench;
 use crate::toolkit::output::{Output, Reason, Status};
 use crate::toolkit::spec::{RunsOn, Tool, ToolSpec};
@@ -35,7 +36,7 @@ pub struct Agent {
     profile: Arc<AgentProfile>,
     toolbox: Arc<Toolbox>,
     bench: Arc<Workbench>,
-    places: Arc<Semaphore>,
+    places: Places,
     stats: Stats,
     in_hand: usize,
     drill: Option<Fault>,
@@ -52,7 +53,7 @@ struct Granted {
 
 impl Agent {
     pub fn new(profile: Arc<AgentProfile>, toolbox: Arc<Toolbox>, bench: Arc<Workbench>) -> Self {
-        let places = Arc::new(Semaphore::new(profile.concurrency));
+        let places = Places::new(profile.concurrency);
         Agent { profile, toolbox, bench, places, stats: Stats::default(), in_hand: 0, drill: None }
     }
 
@@ -65,7 +66,7 @@ impl Agent {
                 granted,
                 Arc::clone(&self.bench),
                 Arc::clone(&self.profile),
-                Arc::clone(&self.places),
+                self.places.take(),
                 order.clone(),
             )),
             Err(refusal) => Box::pin(std::future::ready(Ok(*refusal))),
@@ -110,11 +111,11 @@ async fn work(
     granted: Granted,
     bench: Arc<Workbench>,
     profile: Arc<AgentProfile>,
-    places: Arc<Semaphore>,
+    place: impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>>,
     order: RunStep,
 ) -> Worked {
     let deadline = tokio::time::Instant::from_std(order.deadline);
-    let Ok(Ok(_place)) = tokio::time::timeout_at(deadline, places.acquire()).await else {
+    let Ok(Ok(_place)) = tokio::time::timeout_at(deadline, place).await else {
         return Ok(out_of_time("the agent had no free place before the deadline"));
     };
     let Granted { tool, runs_on, needs_evidence } = granted;
@@ -189,6 +190,13 @@ impl Handler<GetStats> for Agent {
             success_rate: summary.success_rate,
             queue: self.in_hand,
         })
+    }
+}
+
+impl Handler<SetShare> for Agent {
+    type Result = ();
+    fn handle(&mut self, SetShare(share): SetShare, _: &mut Ctx<Self>) {
+        self.places.use_share(share);
     }
 }
 

@@ -1,6 +1,8 @@
 //! The actors and their supervisors.
 pub mod access;
 pub mod agent;
+pub mod alert_archive;
+pub mod alert_handler;
 pub mod auditor;
 pub mod child;
 pub mod context;
@@ -10,10 +12,13 @@ mod failing;
 pub mod home;
 mod incarnation;
 mod life;
+pub mod monitor;
 pub mod open_run;
 pub mod orchestrator;
 pub mod panics;
+pub mod places;
 pub mod postgres;
+pub mod recovery_manager;
 pub mod root;
 pub mod scribe;
 pub mod server;

@@ -92,7 +92,6 @@ pub enum What {
 
 struct Entry {
     alert: Alert,
-    rule: usize,
     since: Instant,
     seen: Instant,
     /// When it was raised or resolved of late.
@@ -114,12 +113,12 @@ impl Book {
     pub fn restore(&mut self, firing: Vec<Alert>, now: Moment) -> Vec<Change> {
         let mut ended = Vec::new();
         for mut alert in firing {
-            match self.rules.iter().position(|rule| rule.name == alert.rule) {
-                Some(rule) => {
-                    let entry = Entry { rule, since: now.mono, seen: now.mono, turns: VecDeque::new(), alert };
+            match self.rules.iter().any(|rule| rule.name == alert.rule) {
+                true => {
+                    let entry = Entry { since: now.mono, seen: now.mono, turns: VecDeque::new(), alert };
                     self.entries.entry(entry.alert.fingerprint.clone()).or_insert(entry);
                 }
-                None => {
+                false => {
                     alert.state = State::Resolved;
                     alert.resolved = Some(now.wall);
                     ended.push(Change { what: What::Resolved, alert });
@@ -131,9 +130,9 @@ impl Book {
 
     pub fn observe(&mut self, samples: &[Sample], now: Moment) -> Vec<Change> {
         let mut changes = Vec::new();
-        for (place, rule) in self.rules.iter().enumerate() {
+        for rule in &self.rules {
             for sample in samples.iter().filter(|sample| sample.metric == rule.metric) {
-                judge(&mut self.entries, rule, place, sample, now, &mut changes);
+                judge(&mut self.entries, rule, sample, now, &mut changes);
             }
         }
         self.tidy(now, &mut changes);
@@ -171,20 +170,13 @@ impl Book {
     }
 }
 
-fn judge(
-    entries: &mut BTreeMap<String, Entry>,
-    rule: &Rule,
-    place: usize,
-    sample: &Sample,
-    now: Moment,
-    changes: &mut Vec<Change>,
-) {
+fn judge(entries: &mut BTreeMap<String, Entry>, rule: &Rule, sample: &Sample, now: Moment, changes: &mut Vec<Change>) {
     let breach = rule.raise.is_breached_by(sample.value);
     let fingerprint = fingerprint(rule, sample);
     let known = entries.get(&fingerprint).map(|entry| entry.alert.state);
     let entry = match known {
         None | Some(State::Resolved) if !breach => return,
-        None => entries.entry(fingerprint.clone()).or_insert_with(|| fresh(rule, place, sample, fingerprint, now)),
+        None => entries.entry(fingerprint.clone()).or_insert_with(|| fresh(rule, sample, fingerprint, now)),
         Some(_) => match entries.get_mut(&fingerprint) {
             Some(entry) => entry,
             None => return,
@@ -196,7 +188,7 @@ fn judge(
         State::Resolved => {
             entry.since = now.mono;
             let turns = std::mem::take(&mut entry.turns);
-            *entry = Entry { turns, ..fresh(rule, place, sample, entry.alert.fingerprint.clone(), now) };
+            *entry = Entry { turns, ..fresh(rule, sample, entry.alert.fingerprint.clone(), now) };
             ripen(entry, rule, now, known, changes);
         }
         State::Pending if breach => ripen(entry, rule, now, known, changes),
@@ -235,7 +227,7 @@ fn turn(entry: &mut Entry, now: Moment) {
     entry.alert.flapping = entry.turns.len() > FLAPS;
 }
 
-fn fresh(rule: &Rule, place: usize, sample: &Sample, fingerprint: String, now: Moment) -> Entry {
+fn fresh(rule: &Rule, sample: &Sample, fingerprint: String, now: Moment) -> Entry {
     let mut labels = rule.labels.clone();
     if let Some(of) = &sample.of {
         labels.insert("of".to_owned(), of.clone());
@@ -256,7 +248,7 @@ fn fresh(rule: &Rule, place: usize, sample: &Sample, fingerprint: String, now: M
         ack: None,
         flapping: false,
     };
-    Entry { alert, rule: place, since: now.mono, seen: now.mono, turns: VecDeque::new() }
+    Entry { alert, since: now.mono, seen: now.mono, turns: VecDeque::new() }
 }
 
 /// Of the rule and what it holds of: the first 16 hexadecimal digits of a SHA-256.

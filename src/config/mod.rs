@@ -16,6 +16,7 @@ use crate::config::log::LogConfig;
 use crate::config::postgres::PostgresConfig;
 use crate::config::source::{FileChoice, Origin, Sources};
 use crate::config::tpm::TpmConfig;
+use crate::config::watch::WatchConfig;
 use crate::config::web::WebConfig;
 use crate::ids::NodeId;
 use crate::toolkit::cx::Roots;
@@ -34,6 +35,7 @@ pub mod postgres;
 pub mod roots;
 pub mod source;
 pub mod tpm;
+pub mod watch;
 pub mod web;
 
 /// What the service was told.
@@ -48,6 +50,7 @@ pub struct Config {
     pub agents: AgentsConfig,
     pub engine: EngineConfig,
     pub log: LogConfig,
+    pub watch: WatchConfig,
     pub drills: DrillsConfig,
 }
 
@@ -79,6 +82,7 @@ pub fn keys() -> Vec<Key> {
         tpm::KEYS,
         agents::KEYS,
         engine::KEYS,
+        watch::KEYS,
         log::KEYS,
         roots::KEYS,
         drills::KEYS,
@@ -127,6 +131,7 @@ impl Config {
         let roots = roots::read(layers);
         let agents = AgentsConfig::read(layers);
         let engine = EngineConfig::read(layers);
+        let watch = WatchConfig::read(layers);
         let log = LogConfig::read(layers);
         let drills = DrillsConfig::read(layers);
         Some(Config {
@@ -138,6 +143,7 @@ impl Config {
             roots: roots?,
             agents: agents?,
             engine: engine?,
+            watch: watch?,
             log: log?,
             drills: drills?,
         })

@@ -45,6 +45,11 @@ pub enum Fault {
 #[rtype(result = "()")]
 pub struct Drill(pub Fault);
 
+/// The agent uses this share of its places from now on, at least one of them; what it works on goes on.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct SetShare(pub f64);
+
 /// How the agent has done since it was started.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "AgentStats")]

@@ -3,6 +3,7 @@
 //! Requests go down (web, orchestrator, agent); news goes up as events, so that no two actors wait for each other.
 pub mod access;
 pub mod agent;
+pub mod alerts;
 pub mod auditor;
 pub mod events;
 pub mod orchestrator;

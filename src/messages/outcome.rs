@@ -6,6 +6,7 @@ use crate::ids::RunId;
 use crate::messages::access::{AccessError, Created};
 use crate::messages::agent::AgentStats;
 use crate::messages::agent::StepNotDone;
+use crate::messages::alerts::Readings;
 use crate::messages::auditor::AuditError;
 use crate::messages::auditor::SignedHead;
 use crate::messages::auditor::VerifierKey;
@@ -67,6 +68,7 @@ impl Outcome for usize {}
 impl Outcome for String {}
 impl Outcome for RunId {}
 impl Outcome for Created {}
+impl Outcome for Readings {}
 impl Outcome for EngineStatus {}
 impl Outcome for Appended {}
 impl Outcome for RunPage {}

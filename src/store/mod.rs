@@ -2,6 +2,7 @@
 //!
 //! `cluster` runs a server of our own; `database` is how to reach one; `migrations` and `partitions` shape it;
 //! `writer` commits in groups (`batch` plans a group, `append` is its statement); the other files are one table each.
+pub mod alerts;
 pub mod append;
 pub mod audit_entries;
 pub mod batch;

@@ -1,0 +1,210 @@
+//! Turns readings into alerts: asks the book, has what changed signed, stored, shown and posted, and says what is
+//! called for.
+//!
+//! It goes on without the database: what it could not store waits in order behind its channel.
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::WrapFuture;
+use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use tokio::sync::mpsc;
+use tracing::{info, trace, warn};
+
+use crate::actors::alert_archive::Archive;
+use crate::actors::context::Ctx;
+use crate::alerts::book::{Ack, Alert, Book, Change, Moment, State, What};
+use crate::alerts::metric::Sample;
+use crate::alerts::rule::Rule;
+use crate::clock;
+use crate::feed::channel::Channel;
+use crate::messages::alerts::{Acknowledge, Called, GetAlerts, GetReadings, Observe, Readings};
+use crate::messages::events::{Event, Publish};
+use crate::messages::port::Port;
+
+/// Readings of five minutes, one a second.
+const HISTORY: usize = 300;
+/// Before the database is there alerts that fired before the start are unknown; it is waited for this long.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Changes that wait to be signed and stored.
+const QUEUE: usize = 4_096;
+
+/// The ports of the alert handler.
+#[derive(Clone)]
+pub struct Doors {
+    pub archive: Archive,
+    pub feed: Port<Publish>,
+    pub recovery: Port<Called>,
+}
+
+pub struct AlertHandler {
+    book: Book,
+    doors: Doors,
+    /// None until what fired before the start is known, or the wait for it is over.
+    archive: Option<mpsc::Sender<Change>>,
+    newest: BTreeMap<(&'static str, Option<String>), f64>,
+    history: BTreeMap<&'static str, VecDeque<(DateTime<Utc>, f64)>>,
+}
+
+impl AlertHandler {
+    pub fn new(rules: Vec<Rule>, doors: Doors) -> Self {
+        AlertHandler { book: Book::new(rules), doors, archive: None, newest: BTreeMap::new(), history: BTreeMap::new() }
+    }
+
+    fn begin(&mut self, firing: Vec<Alert>) {
+        let (archive, changes) = mpsc::channel(QUEUE);
+        actix_rt::spawn(self.doors.archive.clone().run(changes));
+        self.archive = Some(archive);
+        let count = firing.len();
+        let ended = self.book.restore(firing, moment());
+        if count > 0 {
+            info!("{count} alerts fired before the start");
+        }
+        let taken_up: Vec<Event> = self.book.alerts().map(|alert| shown(alert, clock::wall())).collect();
+        self.publish(taken_up);
+        self.changed(ended);
+    }
+
+    fn changed(&mut self, changes: Vec<Change>) {
+        let at = clock::wall();
+        for change in changes {
+            let Change { what, alert } = &change;
+            match what {
+                What::Raised => {
+                    warn!(alert = alert.rule, value = alert.value, "alert {}: {}", alert.rule, alert.summary)
+                }
+                What::Resolved => info!(alert = alert.rule, value = alert.value, "alert {} is resolved", alert.rule),
+                What::Pending | What::Forgotten | What::Acknowledged | What::Dropped => {}
+            }
+            let mut events = vec![shown(alert, at)];
+            if matches!(what, What::Forgotten | What::Dropped) {
+                events[0].value = None;
+            }
+            if matches!(what, What::Raised | What::Resolved | What::Acknowledged) {
+                let value = json!({ "kind": "alert", "what": word(*what), "subject": alert.rule, "detail": alert.summary,
+                    "severity": alert.severity, "at": at });
+                events.push(Event { channel: Channel::Events, id: String::new(), at, value: Some(value) });
+                let kept = self.archive.as_ref().map(|archive| archive.try_send(change.clone()));
+                if !matches!(kept, Some(Ok(()))) {
+                    warn!(alert = alert.rule, "too many changes of alerts wait: one of {} is not recorded", alert.rule);
+                }
+            }
+            self.publish(events);
+        }
+    }
+
+    fn publish(&self, events: Vec<Event>) {
+        if let Err(refusal) = self.doors.feed.try_tell(Publish(events)) {
+            trace!("watchers are not told of alerts: {refusal}");
+        }
+    }
+
+    fn keep(&mut self, at: DateTime<Utc>, samples: &[Sample]) {
+        for sample in samples {
+            self.newest.insert((sample.metric, sample.of.clone()), sample.value);
+            if sample.of.is_none() {
+                let series = self.history.entry(sample.metric).or_default();
+                if series.len() == HISTORY {
+                    series.pop_front();
+                }
+                series.push_back((at, sample.value));
+            }
+        }
+    }
+}
+
+fn shown(alert: &Alert, at: DateTime<Utc>) -> Event {
+    let value = serde_json::to_value(alert).ok();
+    Event { channel: Channel::Alerts, id: alert.fingerprint.clone(), at, value }
+}
+
+fn word(what: What) -> &'static str {
+    match what {
+        What::Raised => "firing",
+        What::Resolved => "resolved",
+        What::Acknowledged => "acknowledged",
+        What::Pending => "pending",
+        What::Forgotten | What::Dropped => "gone",
+    }
+}
+
+fn moment() -> Moment {
+    Moment { mono: clock::now(), wall: clock::wall() }
+}
+
+impl Actor for AlertHandler {
+    type Context = Ctx<Self>;
+
+    fn started(&mut self, ctx: &mut Ctx<Self>) {
+        let archive = self.doors.archive.clone();
+        let reading = async move { tokio::time::timeout(PATIENCE, archive.firing()).await };
+        ctx.spawn(reading.into_actor(self).map(|read, handler, _| {
+            if read.is_err() {
+                warn!("the database does not tell which alerts fired before the start; those are raised anew");
+            }
+            handler.begin(read.unwrap_or_default());
+        }));
+    }
+}
+
+impl Handler<Observe> for AlertHandler {
+    type Result = ();
+
+    fn handle(&mut self, Observe { at, samples }: Observe, _: &mut Ctx<Self>) {
+        self.keep(at, &samples);
+        if self.archive.is_none() {
+            return;
+        }
+        let changes = self.book.observe(&samples, moment());
+        self.changed(changes);
+        let called = self.book.called_for().map(|(action, alert)| (action, alert.rule.clone())).collect();
+        if let Err(refusal) = self.doors.recovery.try_tell(Called(called)) {
+            trace!("the recovery manager is not told: {refusal}");
+        }
+    }
+}
+
+impl Handler<GetAlerts> for AlertHandler {
+    type Result = Vec<Alert>;
+
+    fn handle(&mut self, GetAlerts: GetAlerts, _: &mut Ctx<Self>) -> Vec<Alert> {
+        let mut alerts: Vec<Alert> = self.book.alerts().cloned().collect();
+        let rank = |state: State| match state {
+            State::Firing => 0,
+            State::Pending => 1,
+            State::Resolved => 2,
+        };
+        alerts.sort_by_key(|alert| (rank(alert.state), std::cmp::Reverse(alert.severity), alert.since));
+        alerts
+    }
+}
+
+impl Handler<Acknowledge> for AlertHandler {
+    type Result = MessageResult<Acknowledge>;
+
+    fn handle(&mut self, Acknowledge { fingerprint, by, comment }: Acknowledge, _: &mut Ctx<Self>) -> Self::Result {
+        let change = self.book.acknowledge(&fingerprint, Ack { by, comment, at: clock::wall() });
+        let alert = change.as_ref().map(|change| change.alert.clone());
+        self.changed(change.into_iter().collect());
+        MessageResult(alert)
+    }
+}
+
+impl Handler<GetReadings> for AlertHandler {
+    type Result = MessageResult<GetReadings>;
+
+    fn handle(&mut self, GetReadings: GetReadings, _: &mut Ctx<Self>) -> Self::Result {
+        let sample = |((metric, of), value): (&(&'static str, Option<String>), &f64)| Sample {
+            metric,
+            of: of.clone(),
+            value: *value,
+        };
+        let series = |series: &VecDeque<_>| Arc::new(series.iter().copied().collect());
+        MessageResult(Readings {
+            newest: self.newest.iter().map(sample).collect(),
+            history: self.history.iter().map(|(metric, values)| (*metric, series(values))).collect(),
+        })
+    }
+}

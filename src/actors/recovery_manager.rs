@@ -1,0 +1,143 @@
+//! Carries out what the recovery plan says: agents with fewer places, runs that wait; and takes it back.
+//!
+//! It starts with everything as it should be, so that a measure does not outlive the manager that took it.
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Handler};
+use serde_json::json;
+use tracing::{info, trace, warn};
+
+use crate::actors::context::Ctx;
+use crate::actors::scribe::{Deed, Scribe};
+use crate::clock;
+use crate::feed::channel::Channel;
+use crate::messages::agent::SetShare;
+use crate::messages::alerts::Called;
+use crate::messages::events::{Event, Publish};
+use crate::messages::orchestrator::{HoldBack, RECOVERY};
+use crate::messages::port::Port;
+use crate::recovery::action::{Action, Step};
+use crate::recovery::plan::{Mode, Plan};
+
+/// The ports of the recovery manager.
+#[derive(Clone)]
+pub struct Doors {
+    pub agents: Arc<Vec<Port<SetShare>>>,
+    pub engine: Port<HoldBack>,
+    pub feed: Port<Publish>,
+    pub scribe: Scribe,
+}
+
+pub struct RecoveryManager {
+    mode: Mode,
+    plan: Plan,
+    doors: Doors,
+}
+
+impl RecoveryManager {
+    pub fn new(mode: Mode, hold: Duration, doors: Doors) -> Self {
+        RecoveryManager { mode, plan: Plan::new(hold), doors }
+    }
+
+    fn carry_out(&self, step: Step, why: &str) {
+        let (action, told) = match step {
+            Step::SetShare(share) => {
+                ("reduce-agent-concurrency", format!("agents use {:.0} % of their places", share * 100.0))
+            }
+            Step::HoldBack => ("pause-non-critical", "runs that are not critical wait".to_owned()),
+            Step::LetGo => ("pause-non-critical", "runs that were made to wait go on".to_owned()),
+        };
+        let outcome = if self.mode == Mode::On { "ok" } else { "dry_run" };
+        warn!(action, "{told} ({why})");
+        let doors = self.doors.clone();
+        let carry_out = self.mode == Mode::On;
+        let subject = format!("action/{action}");
+        let detail = Some(format!("{told}; {why}"));
+        let at = clock::wall();
+        let value = json!({ "kind": "action", "what": outcome, "subject": action, "detail": format!("{told} ({why})"),
+            "severity": "warning", "at": at });
+        self.publish(Event { channel: Channel::Events, id: String::new(), at, value: Some(value) });
+        actix_rt::spawn(async move {
+            if carry_out {
+                apply(&doors, step).await;
+            }
+            doors.scribe.note(Deed { actor: RECOVERY.to_owned(), op: "action.taken", subject, outcome, detail }).await;
+        });
+    }
+
+    fn publish(&self, event: Event) {
+        if let Err(refusal) = self.doors.feed.try_tell(Publish(vec![event])) {
+            trace!("watchers are not told of an action: {refusal}");
+        }
+    }
+
+    fn show(&self) {
+        let value = json!({ "mode": mode_name(self.mode), "share": self.plan.share(),
+            "holding_back": self.plan.is_holding_back() });
+        let event =
+            Event { channel: Channel::Service, id: "recovery".to_owned(), at: clock::wall(), value: Some(value) };
+        self.publish(event);
+    }
+}
+
+fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::On => "on",
+        Mode::DryRun => "dry_run",
+        Mode::Off => "off",
+    }
+}
+
+async fn apply(doors: &Doors, step: Step) {
+    match step {
+        Step::SetShare(share) => {
+            for agent in doors.agents.iter() {
+                if let Err(refusal) = agent.try_tell(SetShare(share)) {
+                    // One that is down comes back with all its places; the next step reaches it.
+                    trace!("an agent is not told of its share: {refusal}");
+                }
+            }
+        }
+        Step::HoldBack | Step::LetGo => match doors.engine.ask(HoldBack(step == Step::HoldBack)).await {
+            Ok(count) => info!("{count} runs changed"),
+            Err(refusal) => warn!("the engine cannot be told: {refusal}"),
+        },
+    }
+}
+
+impl Actor for RecoveryManager {
+    type Context = Ctx<Self>;
+
+    fn started(&mut self, _: &mut Ctx<Self>) {
+        let doors = self.doors.clone();
+        actix_rt::spawn(async move {
+            apply(&doors, Step::SetShare(1.0)).await;
+            apply(&doors, Step::LetGo).await;
+        });
+        self.show();
+    }
+}
+
+impl Handler<Called> for RecoveryManager {
+    type Result = ();
+
+    fn handle(&mut self, Called(called): Called, _: &mut Ctx<Self>) {
+        if self.mode == Mode::Off {
+            return;
+        }
+        let actions: Vec<Action> = called.iter().map(|(action, _)| *action).collect();
+        let steps = self.plan.advise(&actions, clock::now());
+        if steps.is_empty() {
+            return;
+        }
+        let mut rules: Vec<&str> = called.iter().map(|(_, rule)| rule.as_str()).collect();
+        rules.dedup();
+        let why = match rules.is_empty() {
+            true => "nothing calls for it any more".to_owned(),
+            false => format!("called for by {}", rules.join(", ")),
+        };
+        steps.into_iter().for_each(|step| self.carry_out(step, &why));
+        self.show();
+    }
+}
