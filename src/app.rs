@@ -13,6 +13,7 @@ pub mod parts;
 pub mod ready;
 pub mod shipped;
 pub mod tree;
+pub mod watch;
 
 use std::io;
 use std::net::TcpListener;
@@ -20,15 +21,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio::sync::watch as watched;
 use tracing::{error, info, warn};
 
+use crate::actors::alert_archive::Archive;
 use crate::actors::home::HomeError;
 use crate::actors::root::{RootHandle, start_root};
 use crate::actors::scribe::Scribe;
 use crate::app::desk::Desk;
+use crate::app::edges::TreeDoor;
 use crate::app::parts::{Parts, PartsError, bind};
 use crate::app::ready::{AnnounceError, Announcement, NotReady};
+use crate::app::watch::Sights;
 use crate::artifacts::ArtifactDir;
 use crate::broker::privileges::{self, PrivilegeError, Privileges};
 use crate::clock;
@@ -167,12 +172,30 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
         no_broker: Some(no_broker),
     });
     let (agents, members) = tree::agents(&parts.catalog, &parts.toolbox, &bench)?;
-    let (engine, orchestrator) = tree::engine(&parts, &data, &members)?;
+    let (hub_spec, hub) = tree::hub()?;
+    let (engine, orchestrator) = tree::engine(&parts, &data, &members, hub.port())?;
 
     let scribe = Scribe::new(parts.node.clone(), data.writer.port(), auditor.port());
-    let (book, admitted) = watch::channel(None);
+    let (book, admitted) = watched::channel(None);
     let (access_spec, access) = tree::access(&parts, &readers, &scribe, book)?;
     let address = listener.local_addr().map_err(|source| PartsError::Listen { address: config.web.listen, source })?;
+    let tree_door = TreeDoor::default();
+    let archive = Archive {
+        database: readers.clone(),
+        scribe: scribe.clone(),
+        webhook: config.watch.webhook.clone(),
+        dashboard: format!("http://{address}/"),
+    };
+    let sights = Sights {
+        data: &data,
+        auditor: &auditor,
+        orchestrator: &orchestrator,
+        agents: &members,
+        tree: tree_door.describe(),
+        feed: hub.port(),
+        archive,
+    };
+    let (watch_spec, alerts) = watch::watch(config, &parts, sights)?;
     let doors = edges::Doors {
         reader: &data.reader,
         signer: &signer,
@@ -180,22 +203,24 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
         orchestrator: &orchestrator,
         agents: &members,
         access: &access,
+        alerts: &alerts,
+        hub: &hub,
         admitted: admitted.clone(),
     };
-    let (edge, tree_door) = edges::edges(config, &parts, doors, listener)?;
-    let (trouble, seen) = watch::channel(None);
+    let edge = edges::edges(config, &parts, doors, &tree_door, hub_spec, listener)?;
+    let (trouble, seen) = watched::channel(None);
     let readiness = ready::Readiness::new(scribe.clone(), auditor.port(), orchestrator.port(), admitted, seen);
     let announcement = Announcement::new(&parts.data_dir, address);
 
     let (tell, news) = mpsc::unbounded_channel::<SupervisionEvent>();
     let (hand_on, recorded) = mpsc::unbounded_channel();
-    let spec = tree::root(vec![data.spec, trust, agents, engine, access_spec, edge]);
+    let spec = tree::root(vec![data.spec, trust, agents, engine, access_spec, watch_spec, edge]);
     let root = start_root(spec, move |event| {
         // The desk lives as long as the main thread: when it has gone nobody is left to tell.
         drop(tell.send(event));
     })?;
     tree_door.open(&root);
-    actix_rt::spawn(Desk { recorder: hand_on, trouble }.run(news));
+    actix_rt::spawn(Desk { recorder: hand_on, trouble, feed: hub.port() }.run(news));
     actix_rt::spawn(news::record(scribe.clone(), recorded));
     info!(node = %parts.node, at = %clock::wall(), "node {} begins with {} agents", parts.node, parts.catalog.len());
     Ok(Running { root, scribe, readiness, announcement })

@@ -89,6 +89,11 @@ impl Book {
         }
     }
 
+    /// Does what once admitted this principal still hold?
+    pub fn still_admits(&self, who: &Principal, now: DateTime<Utc>) -> bool {
+        self.principal(who.token.as_ref(), now).is_some()
+    }
+
     pub fn tokens(&self) -> impl Iterator<Item = &Known> {
         self.tokens.values()
     }

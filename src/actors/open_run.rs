@@ -144,6 +144,11 @@ impl OpenRun {
         self.durable.clone()
     }
 
+    /// The same without a copy.
+    pub fn durable(&self) -> Option<&Run> {
+        self.durable.as_ref()
+    }
+
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

@@ -18,9 +18,11 @@ use uuid::Uuid;
 
 use crate::actors::context::Ctx;
 use crate::actors::open_run::OpenRun;
+use crate::actors::run_news::{RunNews, TOGETHER};
 use crate::clock;
 use crate::ids::{AgentId, NodeId, RunId};
 use crate::messages::agent::RunStep;
+use crate::messages::events::Publish;
 use crate::messages::orchestrator::{
     CancelRun, EngineStatus, GetEngineStatus, GetRun, HoldBack, PauseRun, RECOVERY, ResumeRun, StartError, StartRun,
     WatchRun,
@@ -48,6 +50,7 @@ pub struct Doors {
     pub begin: Port<BeginEpoch>,
     pub append: Port<AppendRun>,
     pub load_open: Port<LoadOpenRuns>,
+    pub feed: Port<Publish>,
 }
 
 pub struct Orchestrator {
@@ -57,6 +60,7 @@ pub struct Orchestrator {
     /// None until the store has said which start of this node this is, and the open runs were read.
     epoch: Option<i64>,
     runs: HashMap<RunId, OpenRun>,
+    news: RunNews,
     /// Runs that are not critical wait.
     holding_back: bool,
 }
@@ -66,7 +70,8 @@ type Confirmed = Result<Appended, StoreError>;
 
 impl Orchestrator {
     pub fn new(node: NodeId, max_open: usize, doors: Doors) -> Self {
-        Orchestrator { node, max_open, doors, epoch: None, runs: HashMap::new(), holding_back: false }
+        let news = RunNews::new(doors.feed.clone());
+        Orchestrator { node, max_open, doors, news, epoch: None, runs: HashMap::new(), holding_back: false }
     }
 
     /// Reads the journal of what the last start left open, and goes on with it.
@@ -174,6 +179,12 @@ impl Orchestrator {
             Ok(appended) => {
                 open.writing = false;
                 let effects = open.confirmed(rows, &appended);
+                if self.news.changed(id) {
+                    ctx.run_later(TOGETHER, |engine, _| {
+                        let runs = &engine.runs;
+                        engine.news.tell(|run| runs.get(&run).and_then(OpenRun::durable));
+                    });
+                }
                 for effect in effects {
                     self.perform(id, effect, ctx);
                 }
@@ -243,6 +254,9 @@ impl Orchestrator {
                     ctx.cancel_future(timer);
                 }
                 info!(run.id = %id, status = open.run.status().as_str(), "run {id} ended: {}", open.run.status().as_str());
+                if let Some(run) = open.durable() {
+                    self.news.ended(run);
+                }
                 self.runs.remove(&id);
             }
         }

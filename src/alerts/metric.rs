@@ -49,6 +49,8 @@ pub const BACKLOG: &str = "service.audit_backlog";
 pub const QUEUE: &str = "agents.queue";
 pub const AGENTS_DOWN: &str = "agents.not_up";
 pub const AGENT_OPEN: &str = "agents.breaker_open";
+pub const STEPS: &str = "agents.steps_total";
+pub const FAILED_STEPS: &str = "agents.steps_failed_total";
 pub const DRILL: &str = "test.level";
 
 /// All of them.
@@ -72,6 +74,8 @@ pub const METRICS: &[Metric] = &[
     metric(QUEUE, "count", "requests that wait at agents"),
     metric(AGENTS_DOWN, "count", "agents that are not up"),
     metric(AGENT_OPEN, "flag", "the breaker of this agent is open"),
+    metric(STEPS, "count", "steps that this agent has finished since it was started"),
+    metric(FAILED_STEPS, "count", "steps that failed among them"),
     metric(DRILL, "count", "sent by `dsmil alerts test`, and by nothing else"),
 ];
 

@@ -4,6 +4,7 @@
 pub mod accepted;
 pub mod access;
 pub mod agent;
+pub mod alert;
 pub mod audit;
 pub mod health;
 pub mod playbook;

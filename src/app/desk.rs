@@ -1,9 +1,13 @@
 //! Where the news of supervisors arrive: written to the log, handed on to the recorder, and watched during the start.
 use std::collections::HashMap;
 
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info, trace, warn};
 
+use crate::feed::channel::Channel;
+use crate::messages::events::{Event, Publish};
+use crate::messages::port::Port;
 use crate::messages::supervision::{SupervisionEvent, Transition};
 
 /// A child that has ended as often as this before the service was ready will not mend itself.
@@ -19,6 +23,7 @@ pub struct Trouble {
 pub struct Desk {
     pub recorder: mpsc::UnboundedSender<SupervisionEvent>,
     pub trouble: watch::Sender<Option<Trouble>>,
+    pub feed: Port<Publish>,
 }
 
 impl Desk {
@@ -27,6 +32,7 @@ impl Desk {
         let mut ends: HashMap<String, u32> = HashMap::new();
         while let Some(event) = news.recv().await {
             tell(&event);
+            self.publish(&event);
             if let Transition::Exited { reason } = &event.what {
                 let count = ends.entry(event.path.clone()).or_default();
                 *count += 1;
@@ -38,6 +44,35 @@ impl Desk {
             drop(self.recorder.send(event));
         }
     }
+}
+
+impl Desk {
+    fn publish(&self, event: &SupervisionEvent) {
+        let Some((what, detail, severity)) = shown(&event.what, event.epoch) else { return };
+        let value = json!({ "kind": "supervision", "what": what, "subject": event.path, "detail": detail,
+            "severity": severity, "at": event.at });
+        let event = Event { channel: Channel::Events, id: String::new(), at: event.at, value: Some(value) };
+        if let Err(refusal) = self.feed.try_tell(Publish(vec![event])) {
+            trace!("watchers are not told of a child: {refusal}");
+        }
+    }
+}
+
+/// What watchers are told. None: the ordinary way of things.
+fn shown(what: &Transition, epoch: u64) -> Option<(&'static str, String, &'static str)> {
+    Some(match what {
+        Transition::Exited { reason } => ("ended", reason.clone(), "warning"),
+        Transition::RestartIn { delay } => ("restarting", format!("in {delay:.1?}"), "info"),
+        Transition::Started if epoch > 1 => ("restarted", format!("life {epoch}"), "info"),
+        Transition::BreakerOpened { retry_after } => {
+            ("breaker open", format!("for {} s", retry_after.as_secs()), "warning")
+        }
+        Transition::BreakerHalfOpen => ("breaker half open", "one request is let through".to_owned(), "info"),
+        Transition::BreakerClosed => ("breaker closed", String::new(), "info"),
+        Transition::GaveUp { reason } => ("gave up", reason.clone(), "critical"),
+        Transition::Abandoned => ("abandoned", "it did not stop in time".to_owned(), "critical"),
+        Transition::Started | Transition::Stopped => return None,
+    })
 }
 
 fn tell(event: &SupervisionEvent) {
@@ -75,7 +110,7 @@ mod tests {
         }
         tell.send(exit("a", "no space left")).expect("open");
         drop(tell);
-        Desk { recorder, trouble }.run(news).await;
+        Desk { recorder, trouble, feed: Port::answering(|_| Ok(())) }.run(news).await;
         let expected = Trouble { path: "a".into(), reason: "no space left".into() };
         assert_eq!(*seen.borrow(), Some(expected));
         let mut count = 0;

@@ -10,8 +10,11 @@ use tokio::sync::watch;
 use crate::access::book::Book;
 use crate::actors::access::Access;
 use crate::actors::agent::Agent;
+use crate::actors::alert_handler::AlertHandler;
 use crate::actors::auditor::Auditor;
+use crate::actors::child::ChildSpec;
 use crate::actors::home::HomeError;
+use crate::actors::hub::Hub;
 use crate::actors::orchestrator::Orchestrator;
 use crate::actors::root::RootHandle;
 use crate::actors::signer::Signer;
@@ -19,12 +22,13 @@ use crate::actors::slot::Ref;
 use crate::actors::store_reader::StoreReader;
 use crate::actors::supervisor::SupervisorSpec;
 use crate::app::parts::Parts;
-use crate::app::tree;
+use crate::app::tree::edges as edges_spec;
 use crate::config::Config;
 use crate::ids::AgentId;
 use crate::messages::port::{AskError, Door, Port, Reply};
 use crate::messages::supervision::{Describe, RestartChild};
 use crate::web::agents::Agents;
+use crate::web::alerts::Alerts;
 use crate::web::audit::Audit;
 use crate::web::auth::Admission;
 use crate::web::health::Health;
@@ -33,6 +37,7 @@ use crate::web::playbooks::Playbooks;
 use crate::web::routes::Edges;
 use crate::web::server::server;
 use crate::web::sessions::Sessions;
+use crate::web::stream::Stream;
 use crate::web::supervision::Supervision;
 use crate::web::tokens::Tokens;
 use crate::web::tools::Tools;
@@ -46,6 +51,8 @@ pub struct Doors<'a> {
     pub orchestrator: &'a Ref<Orchestrator>,
     pub agents: &'a BTreeMap<AgentId, Ref<Agent>>,
     pub access: &'a Ref<Access>,
+    pub alerts: &'a Ref<AlertHandler>,
+    pub hub: &'a Ref<Hub>,
     pub admitted: watch::Receiver<Option<Arc<Book>>>,
 }
 
@@ -57,6 +64,14 @@ pub struct TreeDoor {
 }
 
 impl TreeDoor {
+    pub fn describe(&self) -> Port<Describe> {
+        Port::new(Arc::new(Late(Arc::clone(&self.describe))))
+    }
+
+    pub fn restart(&self) -> Port<RestartChild> {
+        Port::new(Arc::new(Late(Arc::clone(&self.restart))))
+    }
+
     pub fn open(&self, root: &RootHandle) {
         self.describe.get_or_init(|| root.describe.clone());
         self.restart.get_or_init(|| root.restart.clone());
@@ -94,18 +109,26 @@ pub fn edges(
     config: &Config,
     parts: &Parts,
     doors: Doors<'_>,
+    tree: &TreeDoor,
+    hub_spec: ChildSpec,
     listener: TcpListener,
-) -> Result<(SupervisorSpec, TreeDoor), HomeError> {
-    let tree_door = TreeDoor::default();
-    let describe = Port::new(Arc::new(Late(Arc::clone(&tree_door.describe))));
-    let restart = Port::new(Arc::new(Late(Arc::clone(&tree_door.restart))));
-    let Doors { reader, signer, auditor, orchestrator, agents, access, admitted } = doors;
+) -> Result<SupervisorSpec, HomeError> {
+    let (describe, restart) = (tree.describe(), tree.restart());
+    let Doors { reader, signer, auditor, orchestrator, agents, access, alerts, hub, admitted } = doors;
     let of_agents = || agents.iter();
     let edges = Edges {
         admission: Admission::new(admitted),
         hosts: Hosts::of(config.web.listen),
         tokens: Tokens { create: access.port(), revoke: access.port() },
         sessions: Sessions { open: access.port(), close: access.port(), ticket: access.port() },
+        alerts: Alerts { list: alerts.port(), ack: alerts.port(), readings: alerts.port(), observe: alerts.port() },
+        stream: Stream {
+            join: hub.port(),
+            said: hub.port(),
+            read: hub.port(),
+            leave: hub.port(),
+            redeem: access.port(),
+        },
         workflows: Workflows {
             world: Arc::clone(&parts.world),
             start: orchestrator.port(),
@@ -142,6 +165,5 @@ pub fn edges(
         health: Health { store: reader.port(), head: auditor.port(), engine: orchestrator.port() },
     };
     let make = move |listener| server(listener, edges.clone());
-    let spec = tree::edges(Arc::new(listener), Arc::new(make))?;
-    Ok((spec, tree_door))
+    edges_spec(hub_spec, Arc::new(listener), Arc::new(make))
 }

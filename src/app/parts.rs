@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agents::catalog::Catalog;
+use crate::alerts::rule::Rule;
 use crate::app::shipped::{self, ShippedError};
 use crate::config::Config;
 use crate::config::postgres::NoServer;
@@ -59,6 +60,7 @@ pub struct Parts {
     pub toolbox: Arc<Toolbox>,
     pub catalog: Arc<Catalog>,
     pub world: Arc<World>,
+    pub alerts: Arc<Vec<Rule>>,
     pub node_key: [u8; 32],
 }
 
@@ -81,6 +83,7 @@ impl Parts {
             toolbox: Arc::new(toolbox),
             catalog: Arc::new(catalog),
             world: Arc::new(world),
+            alerts: Arc::new(shipped::alerts(&config.watch)?),
             node_key: secrets::node_key(&config.data_dir)?,
         })
     }

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use include_dir::{Dir, include_dir};
 
 use crate::agents::catalog::Catalog;
+use crate::alerts::rule;
+use crate::alerts::rule::Rule;
 use crate::config::agents::AgentsConfig;
+use crate::config::watch::WatchConfig;
 use crate::tools::toolbox::Toolbox;
 use crate::workflow::check::check;
 use crate::workflow::fault::Limits;
@@ -15,6 +18,7 @@ use crate::workflow::world::World;
 use crate::workflow::yaml::from_yaml;
 
 static AGENTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/config/agents");
+const ALERTS: &str = include_str!("../../config/alerts.toml");
 static PLAYBOOKS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/config/playbooks");
 
 /// A folder of agents or playbooks cannot be used.
@@ -28,6 +32,8 @@ pub enum ShippedError {
     },
     #[error("{0} faults in the agents' files:\n{1}")]
     Agents(usize, String),
+    #[error("faults in the alert rules of {}:\n{faults}", file.display())]
+    Alerts { file: PathBuf, faults: String },
     #[error("playbook {file}: {detail}")]
     Playbook { file: String, detail: String },
 }
@@ -67,6 +73,19 @@ pub fn world(
         })?;
     }
     Ok(world)
+}
+
+/// The rules of alerts.
+pub fn alerts(config: &WatchConfig) -> Result<Vec<Rule>, ShippedError> {
+    let text = match &config.alerts_file {
+        None => ALERTS.to_owned(),
+        Some(path) => fs::read_to_string(path).map_err(|source| ShippedError::Read { path: path.clone(), source })?,
+    };
+    let file = config.alerts_file.as_deref().unwrap_or(Path::new("alerts.toml")).to_owned();
+    rule::parse(&text).map_err(|faults| {
+        let lines: Vec<_> = faults.iter().map(|fault| format!("  {fault}")).collect();
+        ShippedError::Alerts { file, faults: lines.join("\n") }
+    })
 }
 
 /// Name and text of each file with this ending, sorted by name.

@@ -8,6 +8,7 @@ use crate::actors::agent::Agent;
 use crate::actors::auditor::{Auditor, AuditorPorts};
 use crate::actors::child::{ChildOptions, ChildSpec, Place, Readiness};
 use crate::actors::home::{Home, HomeError};
+use crate::actors::hub::Hub;
 use crate::actors::orchestrator::{Doors, Orchestrator};
 use crate::actors::postgres::Postgres;
 use crate::actors::scribe::Scribe;
@@ -23,6 +24,7 @@ use crate::agents::profile::AgentProfile;
 use crate::app::parts::Parts;
 use crate::ids::AgentId;
 use crate::messages::auditor::EntriesCommitted;
+use crate::messages::events::Publish;
 use crate::messages::port::{AskError, Port};
 use crate::resilience::breaker::BreakerOptions;
 use crate::resilience::restart::Intensity;
@@ -59,15 +61,15 @@ pub struct Data {
     pub committed: Arc<OnceLock<Port<EntriesCommitted>>>,
 }
 
-fn options(home: &Arc<Home>) -> ChildOptions {
+pub(super) fn options(home: &Arc<Home>) -> ChildOptions {
     ChildOptions::at(Place::Shared(Arc::clone(home)))
 }
 
-fn supervisor(name: &str, strategy: Strategy, most: usize, children: Vec<ChildSpec>) -> SupervisorSpec {
+pub(super) fn supervisor(name: &str, strategy: Strategy, most: usize, children: Vec<ChildSpec>) -> SupervisorSpec {
     SupervisorSpec { name: name.to_owned(), strategy, intensity: Intensity { max: most, within: MINUTE }, children }
 }
 
-fn outside() -> Option<BreakerOptions> {
+pub(super) fn outside() -> Option<BreakerOptions> {
     Some(BreakerOptions { open_for: OUTSIDE_OPEN_FOR, ..BreakerOptions::default() })
 }
 
@@ -173,6 +175,7 @@ pub fn engine(
     parts: &Parts,
     data: &Data,
     agents: &BTreeMap<AgentId, Ref<Agent>>,
+    feed: Port<Publish>,
 ) -> Result<(SupervisorSpec, Ref<Orchestrator>), HomeError> {
     let home = Home::start("engine")?;
     let doors = Doors {
@@ -180,6 +183,7 @@ pub fn engine(
         begin: data.writer.port(),
         append: data.writer.port(),
         load_open: data.reader.port(),
+        feed,
     };
     let (node, most) = (parts.node.clone(), parts.max_open_runs);
     let rules = ChildOptions { cap: 4096, breaker: outside(), ..options(&home) };
@@ -202,11 +206,23 @@ pub fn access(
     Ok((supervisor("access", Strategy::OneForOne, 10, vec![spec]), access))
 }
 
-pub fn edges(listener: Arc<std::net::TcpListener>, make: Arc<MakeServer>) -> Result<SupervisorSpec, HomeError> {
+/// What watchers see. It lives apart from the HTTP server, whose restart it survives.
+pub fn hub() -> Result<(ChildSpec, Ref<Hub>), HomeError> {
+    let home = Home::start("hub")?;
+    // Losing it costs a snapshot; being without it for long would blind the operators.
+    let rules = ChildOptions { cap: 8_192, breaker: outside(), ..options(&home) };
+    Ok(ChildSpec::worker("hub", rules, Hub::new))
+}
+
+pub fn edges(
+    hub: ChildSpec,
+    listener: Arc<std::net::TcpListener>,
+    make: Arc<MakeServer>,
+) -> Result<SupervisorSpec, HomeError> {
     let home = Home::start("edges")?;
     let rules = ChildOptions { grace: Duration::from_secs(12), breaker: None, ..options(&home) };
     let (spec, _) = ChildSpec::worker("http", rules, move || HttpServer::new(Arc::clone(&listener), Arc::clone(&make)));
-    Ok(supervisor("edges", Strategy::OneForOne, 10, vec![spec]))
+    Ok(supervisor("edges", Strategy::OneForOne, 10, vec![hub, spec]))
 }
 
 /// Started from the first to the last, stopped from the last to the first.

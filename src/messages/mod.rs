@@ -6,6 +6,7 @@ pub mod agent;
 pub mod alerts;
 pub mod auditor;
 pub mod events;
+pub mod hub;
 pub mod orchestrator;
 pub mod outcome;
 pub mod port;

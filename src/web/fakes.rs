@@ -24,6 +24,7 @@ use crate::messages::supervision::Node;
 use crate::messages::supervision::NodeKind;
 use crate::toolkit::output::{Reason, Status};
 use crate::web::agents::Agents;
+use crate::web::alerts::Alerts;
 use crate::web::audit::Audit;
 use crate::web::auth::Admission;
 use crate::web::health::Health;
@@ -31,6 +32,7 @@ use crate::web::hosts::Hosts;
 use crate::web::playbooks::Playbooks;
 use crate::web::routes::Edges;
 use crate::web::sessions::Sessions;
+use crate::web::stream::Stream;
 use crate::web::supervision::Supervision;
 use crate::web::tokens::Tokens;
 use crate::web::tools::Tools;
@@ -91,6 +93,14 @@ pub fn edges() -> Edges {
         hosts: Hosts::of(([127, 0, 0, 1], 8787).into()),
         tokens: Tokens { create: shut(), revoke: shut() },
         sessions: Sessions { open: shut(), close: shut(), ticket: shut() },
+        alerts: Alerts { list: shut(), ack: shut(), readings: shut(), observe: shut() },
+        stream: Stream {
+            join: shut(),
+            said: shut(),
+            read: shut(),
+            leave: shut(),
+            redeem: Port::answering(|_| Ok(None)),
+        },
         workflows: Workflows {
             start: shut(),
             get: Port::answering(|_| Ok(None)),

@@ -3,6 +3,7 @@
 //! A handler reaches the rest of the service through the few ports that its file names, so that a part that is down
 //! is refused at once by its own door.
 pub mod agents;
+pub mod alerts;
 #[cfg(test)]
 pub(crate) mod asked;
 pub mod audit;
@@ -14,10 +15,12 @@ pub(crate) mod fakes;
 pub mod health;
 pub mod hosts;
 pub mod playbooks;
+pub mod prometheus;
 pub mod routes;
 pub mod run_shape;
 pub mod server;
 pub mod sessions;
+pub mod stream;
 pub mod supervision;
 pub mod tokens;
 pub mod tools;

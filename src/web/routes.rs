@@ -11,6 +11,8 @@ use actix_web::web::{Data, PathConfig, QueryConfig, ServiceConfig};
 use crate::access::role::Role;
 use crate::web::agents;
 use crate::web::agents::Agents;
+use crate::web::alerts;
+use crate::web::alerts::Alerts;
 use crate::web::audit;
 use crate::web::audit::Audit;
 use crate::web::auth::Admission;
@@ -25,6 +27,8 @@ use crate::web::playbooks;
 use crate::web::playbooks::Playbooks;
 use crate::web::sessions;
 use crate::web::sessions::Sessions;
+use crate::web::stream;
+use crate::web::stream::Stream;
 use crate::web::supervision;
 use crate::web::supervision::Supervision;
 use crate::web::tokens;
@@ -41,6 +45,8 @@ pub struct Edges {
     pub hosts: Hosts,
     pub tokens: Tokens,
     pub sessions: Sessions,
+    pub alerts: Alerts,
+    pub stream: Stream,
     pub workflows: Workflows,
     pub agents: Agents,
     pub supervision: Supervision,
@@ -102,6 +108,15 @@ pub fn table() -> Vec<Resource> {
         at("/api/v1/agents/{id}", [get(VIEWER, "Show one agent").to(agents::show)]),
         at("/api/v1/agents/{id}/restart", [post(OPERATOR, "End an agent and start it anew").to(agents::restart)]),
         at("/api/v1/agents/{id}/drill", [post(ADMIN, "Have an agent fail on purpose").to(agents::drill)]),
+        at("/api/v1/alerts", [get(VIEWER, "What is pending, firing, or was resolved of late").to(alerts::list)]),
+        at("/api/v1/alerts/test", [post(OPERATOR, "Raise or end the exercise alert").to(alerts::exercise)]),
+        at("/api/v1/alerts/{id}/ack", [post(OPERATOR, "Acknowledge a firing alert").to(alerts::ack)]),
+        at("/api/v1/host", [get(VIEWER, "Readings of the last five minutes").to(alerts::host)]),
+        at("/metrics", [get(VIEWER, "Readings for Prometheus").to(alerts::metrics)]),
+        at(
+            "/api/v1/stream",
+            [get(Anyone, "The live feed, a WebSocket that asks for its right itself").to(stream::open)],
+        ),
         at("/api/v1/supervision", [get(VIEWER, "The supervision tree").to(supervision::show)]),
         at("/api/v1/tools", [get(VIEWER, "List the tools").to(tools::list)]),
         at("/api/v1/tools/{id}", [get(VIEWER, "Show one tool with its schemas").to(tools::show)]),
@@ -139,6 +154,8 @@ pub fn configure(config: &mut ServiceConfig, edges: Edges) {
         .app_data(Data::new(edges.hosts))
         .app_data(Data::new(edges.tokens))
         .app_data(Data::new(edges.sessions))
+        .app_data(Data::new(edges.alerts))
+        .app_data(Data::new(edges.stream))
         .app_data(Data::new(edges.workflows))
         .app_data(Data::new(edges.agents))
         .app_data(Data::new(edges.supervision))
@@ -258,6 +275,7 @@ mod tests {
             "GET /",
             "GET /livez",
             "GET /readyz",
+            "GET /api/v1/stream",
             "GET /api/v1/audit/checkpoint",
             "GET /api/v1/audit/tile/{path:.*}",
             "GET /api/v1/audit/vkey",

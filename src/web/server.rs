@@ -1,9 +1,11 @@
 //! The HTTP server: takes a bound socket, serves until told to stop.
+use std::any::Any;
 use std::io;
 use std::net::TcpListener;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use actix_rt::net::TcpStream;
 use actix_web::App;
 use actix_web::Error;
 use actix_web::HttpServer;
@@ -24,6 +26,8 @@ const CONNECTIONS_PER_WORKER: usize = 2_048;
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// For the head of a request to arrive.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// For a client to take what was sent to it.
+const STALLED_MS: u32 = 8_000;
 /// For open requests to be answered once a stop is asked for.
 const STOP_WITHIN_S: u64 = 10;
 
@@ -37,8 +41,17 @@ pub fn server(listener: TcpListener, edges: Edges) -> io::Result<Server> {
         .client_disconnect_timeout(Duration::from_secs(5))
         .shutdown_timeout(STOP_WITHIN_S)
         .disable_signals()
+        .on_connect(|connection, _| drop_stalled(connection))
         .listen(listener)?;
     Ok(server.run())
+}
+
+/// A client that has stopped reading is cut off by the kernel: nothing else can end a write that waits for it.
+fn drop_stalled(connection: &dyn Any) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    if let Err(fault) = rustix::net::sockopt::set_tcp_user_timeout(stream, STALLED_MS) {
+        tracing::debug!("a connection gets no time limit: {fault}");
+    }
 }
 
 /// All routes behind the guards that hold for each of them.

@@ -86,6 +86,10 @@ impl AgentMonitor {
             let open = matches!(state, ChildState::Open | ChildState::HalfOpen);
             samples.push(Sample::of(m::AGENT_OPEN, profile.id.as_str(), f64::from(u8::from(open))));
             let stats = stats.get(&profile.id).and_then(Option::as_ref);
+            if let Some(stats) = stats {
+                samples.push(Sample::of(m::STEPS, profile.id.as_str(), stats.done as f64));
+                samples.push(Sample::of(m::FAILED_STEPS, profile.id.as_str(), stats.failed as f64));
+            }
             values.push((profile.id.to_string(), shown(profile, node, stats)));
         }
         self.changes.publish(values, at);
