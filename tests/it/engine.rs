@@ -107,6 +107,7 @@ fn with_engine<F: Future<Output = ()>>(
             begin: Port::answering(|_| Ok(Ok(1))),
             append: Port::answering(move |append| Ok(appending.append(append))),
             load_open: Port::answering(move |_| Ok(Ok(open.clone()))),
+            feed: Port::answering(|_| Ok(())),
         };
         let home = Home::given("test", Arbiter::current());
         let node = NodeId::new("n").expect("id");

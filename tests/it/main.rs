@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod config;
@@ -23,6 +25,7 @@ mod roster;
 mod store;
 #[cfg(test)]
 mod store_actors;
+#[cfg(test)]
 mod store_cluster;
 #[cfg(test)]
 mod store_faults;

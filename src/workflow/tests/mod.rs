@@ -4,5 +4,6 @@ mod faults;
 mod journal;
 mod meaning;
 mod model;
+mod pausing;
 mod recovery;
 mod support;

@@ -1,0 +1,230 @@
+//! From a busy host to an alert, its action and the way back, at the real service.
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::{JoinHandle, spawn};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use dsmil::clock;
+use serde_json::{Value, json};
+
+use crate::support::service::{Home, Service};
+
+/// One rule that any spinning core breaks, and that an idle one does not.
+const RULES: &str = r#"
+[[rule]]
+name = "burner"
+metric = "service.cpu_ratio"
+above = 100000
+severity = "info"
+summary = "never"
+
+[[rule]]
+name = "busy"
+metric = "host.cpu_ratio"
+above = 0.40
+clear = 0.39
+for = "2s"
+severity = "critical"
+summary = "a core is busy"
+action = "reduce-agent-concurrency"
+
+[[rule]]
+name = "drill"
+metric = "test.level"
+above = 0.5
+severity = "warning"
+summary = "an exercise"
+action = "pause-non-critical"
+"#;
+
+/// Keeps as many cores busy as there are.
+struct Burner {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Burner {
+    fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let burn = |stop: Arc<AtomicBool>| {
+            spawn(move || {
+                let mut sum = 0_u64;
+                while !stop.load(Ordering::Relaxed) {
+                    sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(7));
+                }
+            })
+        };
+        let threads = (0..cores).map(|_| burn(Arc::clone(&stop))).collect();
+        Burner { stop, threads }
+    }
+}
+
+impl Drop for Burner {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            thread.join().expect("a burner ends");
+        }
+    }
+}
+
+/// A receiver of alerts: what is posted to it comes out of the channel.
+fn receiver() -> (String, mpsc::Receiver<Value>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
+    let (told, posts) = mpsc::channel();
+    spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.expect("a connection"));
+            let (mut line, mut length) = (String::new(), 0);
+            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().expect("a length");
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).expect("a body");
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            reader.get_mut().write_all(answer.as_bytes()).expect("an answer");
+            if told.send(serde_json::from_slice(&body).expect("JSON")).is_err() {
+                return;
+            }
+        }
+    });
+    (url, posts)
+}
+
+fn until<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
+    let give_up = clock::now() + Duration::from_secs(90);
+    loop {
+        if let Some(found) = find() {
+            return found;
+        }
+        assert!(clock::now() < give_up, "no {what} in time");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
+
+fn start(home: &Home, webhook: &str) -> Service {
+    let rules = home.write("alerts.toml", RULES);
+    let text = format!("[watch]\nalerts_file = {:?}\nwebhook = {webhook:?}\nhold_s = 1\n", rules.display().to_string());
+    let config = home.write("config.toml", &text);
+    Service::start_with(home, &["--config", &config.display().to_string()])
+}
+
+fn alert(service: &Service, rule: &str, state: &str) -> Option<Value> {
+    let alerts = service.get("/api/v1/alerts").json();
+    let alerts = alerts["alerts"].as_array().expect("alerts").clone();
+    alerts.into_iter().find(|alert| alert["rule"] == rule && alert["state"] == state)
+}
+
+fn audit_has(service: &Service, op: &str, subject: &str) -> bool {
+    let entries = service.get("/api/v1/audit/entries?from=0&to=10000").json();
+    let entries = entries["entries"].as_array().expect("entries").clone();
+    entries.iter().any(|entry| entry.to_string().contains(op) && entry.to_string().contains(subject))
+}
+
+fn time(value: &Value) -> DateTime<Utc> {
+    value.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no time in {value}"))
+}
+
+#[test]
+fn a_busy_host_raises_an_alert_whose_action_is_taken_and_taken_back() {
+    let (url, posts) = receiver();
+    let home = Home::new();
+    let service = start(&home, &url);
+    let burner = Burner::start();
+    let firing = until("firing alert", || alert(&service, "busy", "firing"));
+    let late = time(&firing["fired"]) - time(&firing["since"]);
+    println!("breach to firing: {} ms (for: 2000 ms)", late.num_milliseconds());
+    assert!(late.num_milliseconds() >= 2_000, "{firing}");
+    until("reduction on record", || audit_has(&service, "action.taken", "reduce-agent-concurrency").then_some(()));
+    assert!(audit_has(&service, "alert.fired", "alert/busy"));
+    let id = firing["alert_id"].as_str().expect("an id");
+    let acked = service.post(&format!("/api/v1/alerts/{id}/ack"), &json!({ "comment": "I know" }));
+    assert_eq!((acked.status, acked.json()["ack"]["comment"].as_str()), (200, Some("I know")), "{}", acked.body);
+    drop(burner);
+    until("resolved alert", || alert(&service, "busy", "resolved"));
+    until("way back", || {
+        let log = std::fs::read_to_string(home.path("serve.log")).expect("the log");
+        log.contains("agents use 100 % of their places").then_some(())
+    });
+    let states = || posts.recv_timeout(Duration::from_secs(30)).expect("a post");
+    let (first, second) = (states(), states());
+    assert_eq!((first["status"].as_str(), second["status"].as_str()), (Some("firing"), Some("resolved")));
+    assert_eq!((&first["version"], &first["alerts"][0]["labels"]["alertname"]), (&json!("4"), &json!("busy")));
+    let metrics = service.get("/metrics");
+    assert!(metrics.body.contains("\ndsmil_host_cpu_ratio ") && metrics.body.contains("dsmil_alert{rule=\"busy\""));
+}
+
+#[test]
+fn runs_that_are_not_critical_wait_while_an_alert_calls_for_it() {
+    let home = Home::new();
+    let service = start(&home, "");
+    let answer = service.post("/api/v1/alerts/test", &json!({ "firing": true }));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    until("pause on record", || audit_has(&service, "action.taken", "pause-non-critical").then_some(()));
+    let step = json!([{ "id": "a", "agent": "TESTBED", "tool": "cp.echo" }]);
+    let waiting = service.submit(&json!({ "name": "ordinary", "steps": step }));
+    let critical = service.submit(&json!({ "name": "urgent", "priority": "critical", "steps": step }));
+    assert_eq!(service.finished(&critical)["status"], "succeeded");
+    let shown = service.get(&format!("/api/v1/workflows/{waiting}")).json();
+    assert_eq!((&shown["status"], &shown["steps"][0]["status"]), (&json!("paused"), &json!("pending")));
+
+    // A restart of the service in the midst of it: the alert is known, and the run goes on once nothing calls any more.
+    assert_eq!(service.stop(), 0);
+    let service = start(&home, "");
+    assert!(until("alert of before", || alert(&service, "drill", "firing"))["fired"].is_string());
+    assert_eq!(service.post("/api/v1/alerts/test", &json!({ "firing": false })).status, 200);
+    assert_eq!(until("resolution", || alert(&service, "drill", "resolved"))["state"], "resolved");
+    let run = until("end of the run", || {
+        let run = service.get(&format!("/api/v1/workflows/{waiting}")).json();
+        (run["status"] == "succeeded").then_some(run)
+    });
+    assert_eq!(run["steps"][0]["status"], "succeeded");
+}
+
+#[test]
+fn a_person_pauses_and_resumes_a_run() {
+    let home = Home::new();
+    let service = Service::start(&home);
+    let burst: Vec<Value> =
+        (0..200).map(|n| json!({ "id": format!("s{n}"), "agent": "TESTBED", "tool": "cp.echo" })).collect();
+    let run = service.submit(&json!({ "name": "long", "mode": "sequential", "steps": burst }));
+    let paused = service.post(&format!("/api/v1/workflows/{run}/pause"), &json!({}));
+    assert_eq!(paused.status, 202, "{}", paused.body);
+    let again = service.post(&format!("/api/v1/workflows/{run}/pause"), &json!({}));
+    assert_eq!(again.status, 409, "{}", again.body);
+    assert_eq!(
+        until("pause", || {
+            let run = service.get(&format!("/api/v1/workflows/{run}")).json();
+            (run["status"] == "paused").then_some(run)
+        })["status"],
+        "paused"
+    );
+    assert_eq!(service.post(&format!("/api/v1/workflows/{run}/resume"), &json!({})).status, 202);
+    assert_eq!(service.finished(&run)["status"], "succeeded");
+    assert!(audit_has(&service, "run.paused", &run) && audit_has(&service, "run.resumed", &run));
+}
+
+#[test]
+fn faulty_rules_end_the_start_with_every_fault() {
+    let home = Home::new();
+    let rules = home.write(
+        "bad.toml",
+        "[[rule]]\nname = \"a\"\nmetric = \"host.cpu_rato\"\nabove = 1\nseverity = \"info\"\nsummary = \"x\"\n",
+    );
+    let config = home.write("config.toml", &format!("[watch]\nalerts_file = {:?}\n", rules.display().to_string()));
+    let ended = home.dsmil(&["--config", &config.display().to_string(), "serve", "--listen", "127.0.0.1:0"]);
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(
+        !ended.status.success() && said.contains("bad.toml") && said.contains("is `host.cpu_ratio` meant?"),
+        "{said}"
+    );
+}
