@@ -94,6 +94,8 @@ impl Orchestrator {
             for stored in stored {
                 engine.take_up(stored, ctx);
             }
+            // What was asked for while the journal was read, or before the last end, holds for these runs too.
+            engine.hold_or_let_go(ctx);
             info!(epoch, runs = count, "epoch {epoch} begins with {count} open runs");
         }));
     }
@@ -148,6 +150,19 @@ impl Orchestrator {
         let changed = !advance.events.is_empty();
         self.take(id, advance, ctx);
         changed
+    }
+
+    /// Has the open runs that are not critical wait, or lets those go on that wait for this reason; says how many.
+    fn hold_or_let_go(&mut self, ctx: &mut Ctx<Self>) -> usize {
+        let hold = self.holding_back;
+        let by = RECOVERY.to_owned();
+        let trigger = if hold { Trigger::Pause { by } } else { Trigger::Resume { by } };
+        let concerned = |open: &OpenRun| match open.run.paused_by() {
+            None => hold && open.run.plan().priority() != Priority::Critical,
+            Some(by) => !hold && by == RECOVERY,
+        };
+        let runs: Vec<RunId> = self.runs.iter().filter(|(_, open)| concerned(open)).map(|(id, _)| *id).collect();
+        runs.into_iter().filter(|run| self.tell(*run, trigger.clone(), ctx)).count()
     }
 
     /// Queues what was decided, and begins to journal it unless an append is under way.
@@ -364,14 +379,7 @@ impl Handler<HoldBack> for Orchestrator {
     type Result = usize;
     fn handle(&mut self, HoldBack(hold): HoldBack, ctx: &mut Ctx<Self>) -> usize {
         self.holding_back = hold;
-        let by = RECOVERY.to_owned();
-        let trigger = if hold { Trigger::Pause { by } } else { Trigger::Resume { by } };
-        let concerned = |open: &OpenRun| match open.run.paused_by() {
-            None => hold && open.run.plan().priority() != Priority::Critical,
-            Some(by) => !hold && by == RECOVERY,
-        };
-        let runs: Vec<RunId> = self.runs.iter().filter(|(_, open)| concerned(open)).map(|(id, _)| *id).collect();
-        runs.into_iter().filter(|run| self.tell(*run, trigger.clone(), ctx)).count()
+        self.hold_or_let_go(ctx)
     }
 }
 
