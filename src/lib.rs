@@ -3,7 +3,7 @@
 //! The map, from the core outwards; arrows of import point up this list only (`tests/it/tidy.rs`).
 //!
 //! * core, decisions without actors, IO or clock: [`ids`], [`toolkit`], [`agents`], [`workflow`], [`resilience`],
-//!   [`audit`], [`judges`], [`api`]; and [`clock`], the one place that reads time
+//!   [`audit`], [`judges`], [`learning`], [`api`]; and [`clock`], the one place that reads time
 //! * adapters, one outside thing each: [`config`], [`store`], [`tpm`], [`tools`], [`artifacts`], [`telemetry`]
 //! * adapters, one outside thing each: [`config`], [`logfiles`], [`store`], [`tpm`], [`tools`], [`telemetry`]
 //! * actors: [`messages`] (what they say), [`actors`] (who they are)
@@ -22,6 +22,7 @@ pub mod clock;
 pub mod config;
 pub mod ids;
 pub mod judges;
+pub mod learning;
 pub mod logfiles;
 pub mod messages;
 pub mod resilience;

@@ -21,4 +21,5 @@ pub mod store_reader;
 pub mod store_writer;
 pub mod supervisor;
 pub mod tpm;
+pub mod usage;
 mod watch;

@@ -147,7 +147,7 @@ mod tests {
 
     fn step(status: Status, code: &str) -> Result<StepResult, StepNotDone> {
         let output = Output { status, data: Value::Null, evidence: vec![], reason: Some(Reason::new(code, "x", "y")) };
-        Ok(StepResult { output, findings: vec![], duration_ms: 1.0 })
+        Ok(StepResult { output, findings: vec![], duration_ms: 1.0, usage: None })
     }
 
     #[test]

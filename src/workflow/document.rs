@@ -27,9 +27,8 @@ pub const RUN: Keys = Keys {
 
 pub const STEP: Keys = Keys {
     of: "a step",
-    known: &["id", "agent", "tool", "input", "needs", "when", "timeout", "attempt_timeout", "retry"],
+    known: &["id", "agent", "task", "tool", "input", "needs", "when", "timeout", "attempt_timeout", "retry"],
     later: &[
-        "task",
         "for_each",
         "max_parallel",
         "approve",

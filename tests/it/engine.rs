@@ -67,7 +67,7 @@ impl Outside {
 
     fn work(&self, order: &RunStep) -> StepResult {
         self.seen.lock().push(Seen::Step(order.step.to_string(), order.attempt));
-        StepResult { output: Output::ok(order.input.clone(), Vec::new()), findings: Vec::new(), duration_ms: 1.0 }
+        StepResult { output: Output::ok(order.input.clone(), Vec::new()), findings: Vec::new(), duration_ms: 1.0, usage: None }
     }
 
     fn seen(&self) -> Vec<Seen> {

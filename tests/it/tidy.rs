@@ -21,6 +21,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("agents", &["ids", "toolkit"]),
     ("judges", &["ids", "toolkit"]),
     ("workflow", &["ids", "toolkit", "agents", "audit", "judges", "resilience"]),
+    ("learning", &["ids", "toolkit", "agents", "workflow"]),
     ("api", &["ids", "toolkit", "agents", "audit", "judges", "resilience", "workflow"]),
 ];
 
