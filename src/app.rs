@@ -14,6 +14,7 @@ pub mod ready;
 pub mod secrets;
 pub mod shipped;
 pub mod tree;
+pub mod tree_learner;
 
 use std::io;
 use std::net::TcpListener;
@@ -157,22 +158,25 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
     let readers = database.readers(READERS).map_err(ServeError::Readers)?;
     let data = tree::data(&parts, &database, &readers)?;
     let (trust, signer, auditor) = tree::trust(&parts, &data)?;
+    let pool = database.readers(tree_learner::CONNECTIONS).map_err(ServeError::Readers)?;
+    let learning = tree_learner::learner(&parts, tree_learner::knowledge(&parts)?, &pool)?;
     let bench = Arc::new(Workbench {
         node: parts.node.clone(),
         roots: Arc::new(config.roots.clone()),
         time: Arc::new(faculties::SystemTime),
         sign: Arc::new(faculties::TpmSign { quote: signer.port(), sign: signer.port() }),
         history: Arc::new(faculties::StoreHistory { last: data.reader.port(), load: data.reader.port() }),
+        learning: Arc::new(faculties::PortLearning { load: learning.store.port() }),
         artifacts: Arc::new(ArtifactDir::new(parts.data_dir.join("artifacts"))),
         hash: Arc::new(faculties::ThreadHash),
         hash_key: parts.node_key,
         no_broker: Some(no_broker),
     });
     let (agents, members) = tree::agents(&parts.catalog, &parts.toolbox, &bench)?;
-    let (engine, orchestrator) = tree::engine(&parts, &data, &members)?;
+    let (engine, orchestrator) = tree::engine(&parts, &data, &members, &learning.learner)?;
 
     let address = listener.local_addr().map_err(|source| PartsError::Listen { address: config.web.listen, source })?;
-    let doors = edges::Doors::new(&data, &signer, &auditor, &orchestrator, &members);
+    let doors = edges::Doors::new(&data, &signer, &auditor, &orchestrator, &members, &learning.learner);
     let (edge, tree_door) = edges::edges(config, &parts, doors, listener)?;
     let recorder = Recorder { node: parts.node.clone(), begin: data.writer.port(), record: auditor.port() };
     let (trouble, seen) = watch::channel(None);
@@ -181,7 +185,7 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
 
     let (tell, news) = mpsc::unbounded_channel::<SupervisionEvent>();
     let (hand_on, recorded) = mpsc::unbounded_channel();
-    let spec = tree::root(vec![data.spec, trust, agents, engine, edge]);
+    let spec = tree::root(vec![data.spec, trust, learning.spec, agents, engine, edge]);
     let root = start_root(spec, move |event| {
         // The desk lives as long as the main thread: when it has gone nobody is left to tell.
         drop(tell.send(event));

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{oneshot, watch};
 
 use crate::ids::{NodeId, RunId, StepId};
+use crate::learning::lesson::{Lesson, lesson_of};
 use crate::messages::orchestrator::StartError;
 use crate::messages::store::AppendRun;
 use crate::toolkit::cx::CancelFlag;
@@ -43,6 +44,8 @@ pub struct OpenRun {
     /// Who submitted it and waits for the first append.
     submitter: Option<oneshot::Sender<Result<RunId, StartError>>>,
     attempts: HashMap<StepId, (u32, CancelFlag)>,
+    /// What the rows that became durable teach.
+    lessons: Vec<Lesson>,
     changes: watch::Sender<u64>,
 }
 
@@ -69,6 +72,7 @@ impl OpenRun {
             doubtful: false,
             submitter,
             attempts: HashMap::new(),
+            lessons: Vec::new(),
             changes: watch::Sender::new(0),
         }
     }
@@ -105,7 +109,8 @@ impl OpenRun {
 
     /// The first `rows` rows are durable: tells those who wait, and gives the effects that may be performed now.
     pub fn confirmed(&mut self, rows: usize, appended: &Appended) -> Vec<Effect> {
-        for ((_, _, event), index) in self.rows.drain(..rows).zip(&appended.indexes) {
+        for ((_, at, event), index) in self.rows.drain(..rows).zip(&appended.indexes) {
+            self.lessons.extend(lesson_of(&self.run, at, &event, *index));
             if let Some(index) = index {
                 self.run.note_audit(event.step(), *index);
             }
@@ -122,6 +127,10 @@ impl OpenRun {
         }
         self.changes.send_modify(|count| *count += 1);
         due.into_iter().map(|(_, effect)| effect).collect()
+    }
+
+    pub fn take_lessons(&mut self) -> Vec<Lesson> {
+        std::mem::take(&mut self.lessons)
     }
 
     /// The outcome of an append is unknown. From now on no refusal tells anything about the run.

@@ -18,15 +18,18 @@ use uuid::Uuid;
 
 use crate::actors::context::Ctx;
 use crate::actors::open_run::OpenRun;
+use crate::actors::teach::Teach;
 use crate::clock;
 use crate::ids::{AgentId, NodeId, RunId};
 use crate::messages::agent::RunStep;
+use crate::messages::learner::Choose;
 use crate::messages::orchestrator::{CancelRun, EngineStatus, GetEngineStatus, GetRun, StartError, StartRun, WatchRun};
 use crate::messages::port::{AskError, Port};
 use crate::messages::store::{AppendRun, BeginEpoch, LoadOpenRuns};
 use crate::workflow::advance::{Advance, Answer, Effect, Trigger};
 use crate::workflow::record::{Appended, StoreError, StoredRun};
 use crate::workflow::run::Run;
+use crate::workflow::step::{Choice, Task};
 
 /// Between two tries to reach the database.
 const RETRY: Duration = Duration::from_millis(250);
@@ -44,6 +47,8 @@ pub struct Doors {
     pub begin: Port<BeginEpoch>,
     pub append: Port<AppendRun>,
     pub load_open: Port<LoadOpenRuns>,
+    pub choose: Port<Choose>,
+    pub teach: Teach,
 }
 
 pub struct Orchestrator {
@@ -154,6 +159,12 @@ impl Orchestrator {
             Ok(appended) => {
                 open.writing = false;
                 let effects = open.confirmed(rows, &appended);
+                let lessons = open.take_lessons();
+                if !lessons.is_empty()
+                    && let Some(handing_over) = self.doors.teach.hand_over(lessons)
+                {
+                    ctx.spawn(handing_over.into_actor(self));
+                }
                 for effect in effects {
                     self.perform(id, effect, ctx);
                 }
@@ -205,6 +216,16 @@ impl Orchestrator {
                     }
                 }));
             }
+            Effect::Choose { step, task, timeout } => {
+                let port = self.doors.choose.clone();
+                let chosen = async move { choice(&port, &task, timeout).await };
+                ctx.spawn(chosen.into_actor(self).map(move |choice, engine, ctx| {
+                    if let Some(open) = engine.runs.get_mut(&id) {
+                        let advance = open.run.advance(Trigger::Chosen { step, choice }, clock::wall());
+                        engine.take(id, advance, ctx);
+                    }
+                }));
+            }
             Effect::Stop { step, attempt } => open.stop(&step, attempt),
             Effect::Wake { at } => {
                 let wait = (at - clock::wall()).to_std().unwrap_or_default();
@@ -239,6 +260,22 @@ async fn read_open(doors: &Doors) -> Result<(i64, Vec<StoredRun>), String> {
         .map_err(|error| error.to_string())?
         .map_err(|error| error.to_string())?;
     Ok((epoch, stored))
+}
+
+/// Asks the learner until it answers, for as long as the step has.
+async fn choice(port: &Port<Choose>, task: &Task, within: Duration) -> Result<Choice, String> {
+    let end = clock::now() + within;
+    loop {
+        let fault = match port.ask(Choose(task.clone())).await {
+            Ok(Ok(choice)) => return choice,
+            Ok(Err(fault)) => fault.to_string(),
+            Err(fault) => fault.to_string(),
+        };
+        if clock::now() + RETRY >= end {
+            return Err(format!("the learner did not choose an agent within {within:.1?}: {fault}"));
+        }
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 async fn confirm(port: &Port<AppendRun>, append: AppendRun) -> Confirmed {

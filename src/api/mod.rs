@@ -5,6 +5,7 @@ pub mod accepted;
 pub mod agent;
 pub mod audit;
 pub mod health;
+pub mod learner;
 pub mod playbook;
 pub mod problem;
 pub mod run;

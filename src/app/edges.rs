@@ -9,6 +9,7 @@ use actix::Message;
 use crate::actors::agent::Agent;
 use crate::actors::auditor::Auditor;
 use crate::actors::home::HomeError;
+use crate::actors::learner::Learner;
 use crate::actors::orchestrator::Orchestrator;
 use crate::actors::root::RootHandle;
 use crate::actors::signer::Signer;
@@ -26,6 +27,7 @@ use crate::web::agents::Agents;
 use crate::web::audit::Audit;
 use crate::web::auth::{Hosts, Tokens};
 use crate::web::health::Health;
+use crate::web::learner::Learner as LearnerRoutes;
 use crate::web::playbooks::Playbooks;
 use crate::web::routes::Edges;
 use crate::web::server::server;
@@ -40,6 +42,7 @@ pub struct Doors<'a> {
     auditor: &'a Ref<Auditor>,
     orchestrator: &'a Ref<Orchestrator>,
     agents: &'a BTreeMap<AgentId, Ref<Agent>>,
+    learner: &'a Ref<Learner>,
 }
 
 impl<'a> Doors<'a> {
@@ -49,8 +52,9 @@ impl<'a> Doors<'a> {
         auditor: &'a Ref<Auditor>,
         orchestrator: &'a Ref<Orchestrator>,
         agents: &'a BTreeMap<AgentId, Ref<Agent>>,
+        learner: &'a Ref<Learner>,
     ) -> Self {
-        Doors { reader: &data.reader, signer, auditor, orchestrator, agents }
+        Doors { reader: &data.reader, signer, auditor, orchestrator, agents, learner }
     }
 }
 
@@ -104,7 +108,7 @@ pub fn edges(
     let tree_door = TreeDoor::default();
     let describe = Port::new(Arc::new(Late(Arc::clone(&tree_door.describe))));
     let restart = Port::new(Arc::new(Late(Arc::clone(&tree_door.restart))));
-    let Doors { reader, signer, auditor, orchestrator, agents } = doors;
+    let Doors { reader, signer, auditor, orchestrator, agents, learner } = doors;
     let of_agents = || agents.iter();
     let edges = Edges {
         tokens: Tokens::new(parts.admin_token),
@@ -128,6 +132,11 @@ pub fn edges(
                 .drills
                 .enabled
                 .then(|| Arc::new(of_agents().map(|(id, agent)| (id.clone(), agent.port())).collect())),
+        },
+        learner: LearnerRoutes {
+            predict: learner.port(),
+            status: learner.port(),
+            drill: config.drills.enabled.then(|| learner.port()),
         },
         supervision: Supervision { tree: describe },
         tools: Tools { specs: Arc::new(parts.toolbox.specs().cloned().collect()), catalog: Arc::clone(&parts.catalog) },

@@ -7,6 +7,7 @@ use crate::actors::agent::Agent;
 use crate::actors::auditor::{Auditor, AuditorPorts};
 use crate::actors::child::{ChildOptions, ChildSpec, Place, Readiness};
 use crate::actors::home::{Home, HomeError};
+use crate::actors::learner::Learner;
 use crate::actors::orchestrator::{Doors, Orchestrator};
 use crate::actors::postgres::Postgres;
 use crate::actors::server::{HttpServer, MakeServer};
@@ -15,6 +16,7 @@ use crate::actors::slot::Ref;
 use crate::actors::store_reader::StoreReader;
 use crate::actors::store_writer::StoreWriter;
 use crate::actors::supervisor::SupervisorSpec;
+use crate::actors::teach::Teach;
 use crate::actors::tpm::TpmKeeper;
 use crate::agents::catalog::Catalog;
 use crate::agents::profile::AgentProfile;
@@ -35,7 +37,7 @@ const GROUP: usize = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 /// PostgreSQL may have to recover from a crash; it gives up by itself before this.
 const CLUSTER_WITHIN: Duration = Duration::from_secs(150);
-const READY_WITHIN: Duration = Duration::from_secs(45);
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(45);
 /// What stands in front of an outside part comes back as soon as that part does.
 const OUTSIDE_OPEN_FOR: Duration = Duration::from_secs(2);
 
@@ -57,15 +59,15 @@ pub struct Data {
     pub committed: Arc<OnceLock<Port<EntriesCommitted>>>,
 }
 
-fn options(home: &Arc<Home>) -> ChildOptions {
+pub(super) fn options(home: &Arc<Home>) -> ChildOptions {
     ChildOptions::at(Place::Shared(Arc::clone(home)))
 }
 
-fn supervisor(name: &str, strategy: Strategy, most: usize, children: Vec<ChildSpec>) -> SupervisorSpec {
+pub(super) fn supervisor(name: &str, strategy: Strategy, most: usize, children: Vec<ChildSpec>) -> SupervisorSpec {
     SupervisorSpec { name: name.to_owned(), strategy, intensity: Intensity { max: most, within: MINUTE }, children }
 }
 
-fn outside() -> Option<BreakerOptions> {
+pub(super) fn outside() -> Option<BreakerOptions> {
     Some(BreakerOptions { open_for: OUTSIDE_OPEN_FOR, ..BreakerOptions::default() })
 }
 
@@ -171,6 +173,7 @@ pub fn engine(
     parts: &Parts,
     data: &Data,
     agents: &BTreeMap<AgentId, Ref<Agent>>,
+    learner: &Ref<Learner>,
 ) -> Result<(SupervisorSpec, Ref<Orchestrator>), HomeError> {
     let home = Home::start("engine")?;
     let doors = Doors {
@@ -178,6 +181,8 @@ pub fn engine(
         begin: data.writer.port(),
         append: data.writer.port(),
         load_open: data.reader.port(),
+        choose: learner.port(),
+        teach: Teach::new(learner.port()),
     };
     let (node, most) = (parts.node.clone(), parts.max_open_runs);
     let rules = ChildOptions { cap: 4096, breaker: outside(), ..options(&home) };

@@ -101,8 +101,7 @@ pub fn lesson_of(run: &Run, at: DateTime<Utc>, event: &RunEvent, audit_index: Op
                 "coverage": coverage,
                 "steps": step_times(run),
             });
-            let graph =
-                json!({"mode": run.plan().mode().as_str(), "status": status.as_str(), "steps": steps_of(run)});
+            let graph = json!({"mode": run.plan().mode().as_str(), "status": status.as_str(), "steps": steps_of(run)});
             Some(Lesson::Run(RunLesson {
                 run: run.id(),
                 at,

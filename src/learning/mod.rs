@@ -11,5 +11,5 @@ pub mod embed;
 pub mod lesson;
 pub mod rank;
 pub mod stats;
-pub mod words;
 pub mod wordpiece;
+pub mod words;

@@ -25,11 +25,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let embedder = Embedder::shipped().expect("the shipped model");
-        let card = |(name, text): (&str, &str)| Card {
-            agent: agent(name),
-            tools: vec![tool()],
-            vector: embedder.embed(text),
-        };
+        let card =
+            |(name, text): (&str, &str)| Card { agent: agent(name), tools: vec![tool()], vector: embedder.embed(text) };
         let cards = [
             ("DISK-DOCTOR", "Use when a disk may be failing: SMART health, wear and errors of drives."),
             ("USB-GUARD", "Use for USB devices: what is plugged in, what is allowed, what is new."),
@@ -87,7 +84,8 @@ fn success_in_the_past_makes_an_agent_the_choice_and_failure_unmakes_it() {
 #[test]
 fn the_weight_falls_with_distance_and_age() {
     let rules = Rules::default();
-    let weight_of = |similarity: f64, age_days: f64| weight(&Neighbour { age_days, ..past("A", similarity, 1, 0) }, &rules);
+    let weight_of =
+        |similarity: f64, age_days: f64| weight(&Neighbour { age_days, ..past("A", similarity, 1, 0) }, &rules);
     assert_eq!(weight_of(1.0, 0.0), 1.0);
     assert_eq!(weight_of(0.25, 0.0), 0.0);
     assert_eq!(weight_of(-0.5, 0.0), 0.0);

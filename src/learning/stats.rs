@@ -1,6 +1,8 @@
 //! What is normal for an agent or a tool: robust figures over its last runs.
 use serde::Serialize;
 
+use crate::toolkit::learned::Sample;
+
 /// Fewer runs than this allow no judgement.
 pub const ENOUGH: usize = 10;
 /// The two windows whose shares of success are compared.
@@ -11,26 +13,6 @@ const DRIFT: f64 = 0.2;
 const DRIFT_Z: f64 = 2.58;
 /// Standard deviations from the median at which a value is called unusual.
 const UNUSUAL: f64 = 3.5;
-
-/// Which figure of the runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    #[default]
-    #[serde(rename = "execution_time_ms")]
-    ExecutionTime,
-    /// Of the tool's thread.
-    #[serde(rename = "cpu_ms")]
-    CpuTime,
-}
-
-/// One past run.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sample {
-    pub value: f64,
-    /// None: it says nothing about success.
-    pub success: Option<bool>,
-}
 
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Summary {

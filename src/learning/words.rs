@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn hints_are_added_to_the_task_and_structure_is_left_out() {
-        let context = json!({"task_type": "fs.manifest", "n": 3, "tags": ["ssh", "keys"], "flag": true, "more": {"a": 1}});
+        let context =
+            json!({"task_type": "fs.manifest", "n": 3, "tags": ["ssh", "keys"], "flag": true, "more": {"a": 1}});
         let context = context.as_object().expect("an object");
         assert_eq!(of_task(" check it ", context), "check it\n3\nssh\nkeys\nfs.manifest");
     }

@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod auditor;
 pub mod events;
+pub mod learner;
 pub mod orchestrator;
 pub mod outcome;
 pub mod port;

@@ -3,11 +3,14 @@
 //! Every reply type says so itself, here in one list: a child that answers "you asked for nonsense" works, and a
 //! breaker must not open because its callers are wrong.
 use crate::ids::RunId;
+use crate::learning::rank::Ranking;
 use crate::messages::agent::AgentStats;
 use crate::messages::agent::StepNotDone;
 use crate::messages::auditor::AuditError;
 use crate::messages::auditor::SignedHead;
 use crate::messages::auditor::VerifierKey;
+use crate::messages::learner::LearnError;
+use crate::messages::learner::LearnerStatus;
 use crate::messages::orchestrator::EngineStatus;
 use crate::messages::orchestrator::StartError;
 use crate::messages::signer::LogKey;
@@ -22,6 +25,7 @@ use crate::workflow::record::RunPage;
 use crate::workflow::record::StoreError;
 use crate::workflow::record::StoreStatus;
 use crate::workflow::result::StepResult;
+use crate::workflow::step::Choice;
 
 /// How one request counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,6 +80,11 @@ impl Outcome for Signed {}
 impl Outcome for Quote {}
 impl Outcome for Node {}
 impl Outcome for AgentStats {}
+impl Outcome for Ranking {}
+impl Outcome for LearnerStatus {}
+
+/// That nobody was chosen is an answer.
+impl Outcome for Result<Choice, String> {}
 
 /// A tool that failed on good input counts against its agent; a host that lacks the facility does not.
 impl Outcome for StepResult {
@@ -114,6 +123,16 @@ impl ErrorClass for StoreError {
             StoreError::Unreachable { .. } | StoreError::Unknown { .. } => Class::Failed,
             // the database answers: withdrawing the store would take the reads away and mend nothing
             StoreError::Refused { .. } | StoreError::Fenced { .. } | StoreError::Damaged { .. } => Class::Ignored,
+        }
+    }
+}
+
+impl ErrorClass for LearnError {
+    fn class(&self) -> Class {
+        match self {
+            LearnError::Spool { .. } => Class::Failed,
+            // the database's failure, counted there
+            LearnError::Past { .. } => Class::Ignored,
         }
     }
 }

@@ -3,9 +3,7 @@
 //! One statement stores a batch. It leaves out what is there already, gives the vector to the first row in the same
 //! words within an hour, counts all of them, and looks up the audit entry that proves the row. Batches of a node take
 //! turns by a lock, so that two of them cannot both be first.
-use diesel::sql_types::{
-    Array, BigInt, Bytea, Double, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
-};
+use diesel::sql_types::{Array, BigInt, Bytea, Double, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use serde_json::Value;

@@ -7,10 +7,10 @@ use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use crate::ids::{AgentId, ToolId};
 use crate::learning::embed::Vector;
 use crate::learning::rank::Neighbour;
-use crate::learning::stats::{Metric, Sample};
 use crate::store::database::Readers;
 use crate::store::error::from_query;
 use crate::store::metrics::written;
+use crate::toolkit::learned::{Metric, Sample};
 use crate::workflow::record::StoreError;
 
 /// How many past rows a task is compared with.
@@ -20,7 +20,8 @@ const BASELINE: i64 = 500;
 
 // The search list must be longer than what is asked for, or fewer rows come back without a word; the scan goes on when
 // rows of old months are sorted out.
-const SEARCH: &str = "SET LOCAL hnsw.ef_search = 200; SET LOCAL hnsw.iterative_scan = strict_order; SET LOCAL jit = off";
+const SEARCH: &str =
+    "SET LOCAL hnsw.ef_search = 200; SET LOCAL hnsw.iterative_scan = strict_order; SET LOCAL jit = off";
 
 const NEAR: &str = "\
     SELECT m.agent_id, m.task_type, m.similarity, m.execution_time_ms, \

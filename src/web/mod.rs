@@ -12,6 +12,7 @@ pub mod error;
 #[cfg(test)]
 pub(crate) mod fakes;
 pub mod health;
+pub mod learner;
 pub mod playbooks;
 pub mod routes;
 pub mod run_shape;

@@ -18,6 +18,8 @@ use crate::web::error::bad_part;
 use crate::web::error::no_route;
 use crate::web::health;
 use crate::web::health::Health;
+use crate::web::learner;
+use crate::web::learner::Learner;
 use crate::web::playbooks;
 use crate::web::playbooks::Playbooks;
 use crate::web::supervision;
@@ -34,6 +36,7 @@ pub struct Edges {
     pub hosts: Hosts,
     pub workflows: Workflows,
     pub agents: Agents,
+    pub learner: Learner,
     pub supervision: Supervision,
     pub tools: Tools,
     pub playbooks: Playbooks,
@@ -55,6 +58,7 @@ pub fn configure(config: &mut ServiceConfig, edges: Edges) {
         .app_data(Data::new(edges.hosts))
         .app_data(Data::new(edges.workflows))
         .app_data(Data::new(edges.agents))
+        .app_data(Data::new(edges.learner))
         .app_data(Data::new(edges.supervision))
         .app_data(Data::new(edges.tools))
         .app_data(Data::new(edges.playbooks))
@@ -73,9 +77,13 @@ pub fn configure(config: &mut ServiceConfig, edges: Edges) {
     at(config, Token, "/api/v1/schemas/workflow.json", vec![get().to(workflows::schema)]);
 
     at(config, Token, "/api/v1/agents", vec![get().to(agents::list)]);
+    at(config, Token, "/api/v1/agents/predict", vec![post().to(learner::predict)]);
     at(config, Token, "/api/v1/agents/{id}", vec![get().to(agents::show)]);
     at(config, Token, "/api/v1/agents/{id}/restart", vec![post().to(agents::restart)]);
     at(config, Token, "/api/v1/agents/{id}/drill", vec![post().to(agents::drill)]);
+
+    at(config, Token, "/api/v1/learner", vec![get().to(learner::status)]);
+    at(config, Token, "/api/v1/learner/drill", vec![post().to(learner::drill)]);
 
     at(config, Token, "/api/v1/supervision", vec![get().to(supervision::show)]);
     at(config, Token, "/api/v1/tools", vec![get().to(tools::list)]);
@@ -151,6 +159,9 @@ mod tests {
             "GET /api/v1/agents/PACER",
             "POST /api/v1/agents/PACER/restart",
             "POST /api/v1/agents/PACER/drill",
+            "POST /api/v1/agents/predict",
+            "GET /api/v1/learner",
+            "POST /api/v1/learner/drill",
             "GET /api/v1/supervision",
             "GET /api/v1/tools",
             "GET /api/v1/tools/load.read",

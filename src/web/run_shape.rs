@@ -68,10 +68,9 @@ fn step_shape(doer: Option<&Doer>, step: &Step, state: &StepRun) -> api::run::St
         status: step_status(state.status()),
         attempts: state.attempts().iter().map(attempt_shape).collect(),
         output: state.output().cloned(),
-        chosen_by: state.chosen().map(|choice| api::run::ChosenBy {
-            confidence: choice.confidence,
-            reasons: choice.reasons.clone(),
-        }),
+        chosen_by: state
+            .chosen()
+            .map(|choice| api::run::ChosenBy { confidence: choice.confidence, reasons: choice.reasons.clone() }),
         audit_index: state.audit_index(),
         reason,
     }

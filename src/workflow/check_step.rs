@@ -119,13 +119,7 @@ fn id(value: &Value, pointer: &str, reader: &mut Reader) -> Option<StepId> {
     StepId::new(text).map_err(|error| reader.fault(pointer, error.to_string())).ok()
 }
 
-fn task(
-    value: &Value,
-    fields: &Map<String, Value>,
-    pointer: &str,
-    world: &World,
-    reader: &mut Reader,
-) -> Option<Work> {
+fn task(value: &Value, fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut Reader) -> Option<Work> {
     let task_pointer = below(pointer, "task");
     if fields.contains_key("agent") {
         reader.fault(&task_pointer, "a step names its `agent` or has a `task` for whoever is chosen, not both");

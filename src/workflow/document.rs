@@ -28,17 +28,7 @@ pub const RUN: Keys = Keys {
 pub const STEP: Keys = Keys {
     of: "a step",
     known: &["id", "agent", "task", "tool", "input", "needs", "when", "timeout", "attempt_timeout", "retry"],
-    later: &[
-        "for_each",
-        "max_parallel",
-        "approve",
-        "host",
-        "on_failure",
-        "sleep",
-        "wait_for",
-        "playbook",
-        "inputs",
-    ],
+    later: &["for_each", "max_parallel", "approve", "host", "on_failure", "sleep", "wait_for", "playbook", "inputs"],
 };
 
 pub const RETRY: Keys =

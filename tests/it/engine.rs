@@ -10,8 +10,10 @@ use dsmil::actors::orchestrator::{Doors, Orchestrator};
 use dsmil::actors::root::start_root_at;
 use dsmil::actors::slot::Ref;
 use dsmil::actors::supervisor::SupervisorSpec;
+use dsmil::actors::teach::Teach;
 use dsmil::ids::{AgentId, NodeId, RunId, ToolId};
 use dsmil::messages::agent::RunStep;
+use dsmil::messages::learner::Choose;
 use dsmil::messages::orchestrator::{GetEngineStatus, GetRun, StartError, StartRun, WatchRun};
 use dsmil::messages::port::Port;
 use dsmil::messages::store::AppendRun;
@@ -22,7 +24,7 @@ use dsmil::workflow::check::check;
 use dsmil::workflow::plan::Plan;
 use dsmil::workflow::record::{Appended, StoreError, StoredRun};
 use dsmil::workflow::result::StepResult;
-use dsmil::workflow::step::ToolFacts;
+use dsmil::workflow::step::{Choice, Doer, Task, ToolFacts};
 use dsmil::workflow::world::{AgentFacts, World};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -67,7 +69,22 @@ impl Outside {
 
     fn work(&self, order: &RunStep) -> StepResult {
         self.seen.lock().push(Seen::Step(order.step.to_string(), order.attempt));
-        StepResult { output: Output::ok(order.input.clone(), Vec::new()), findings: Vec::new(), duration_ms: 1.0, usage: None }
+        StepResult {
+            output: Output::ok(order.input.clone(), Vec::new()),
+            findings: Vec::new(),
+            duration_ms: 1.0,
+            usage: None,
+        }
+    }
+
+    /// TESTBED does what is asked in one word.
+    fn choose(&self, task: &Task) -> Result<Choice, String> {
+        if task.text.contains(' ') {
+            return Err("nobody is confident".to_owned());
+        }
+        let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: true };
+        let doer = Doer { agent: agent(), tool: ToolId::new("cp.echo").expect("id"), facts };
+        Ok(Choice { doer, confidence: 0.75, reasons: vec!["it is told to".to_owned()] })
     }
 
     fn seen(&self) -> Vec<Seen> {
@@ -100,13 +117,15 @@ fn with_engine<F: Future<Output = ()>>(
     let runtime =
         || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("runtime");
     System::with_tokio_rt(runtime).block_on(async move {
-        let (appending, working) = (outside.clone(), outside);
+        let (appending, choosing, working) = (outside.clone(), outside.clone(), outside);
         let step = Port::answering(move |order: RunStep| Ok(Ok(working.work(&order))));
         let doors = Doors {
             agents: Arc::new(BTreeMap::from([(agent(), step)])),
             begin: Port::answering(|_| Ok(Ok(1))),
             append: Port::answering(move |append| Ok(appending.append(append))),
             load_open: Port::answering(move |_| Ok(Ok(open.clone()))),
+            choose: Port::answering(move |Choose(task)| Ok(Ok(choosing.choose(&task)))),
+            teach: Teach::new(Port::answering(|_| Ok(Ok(())))),
         };
         let home = Home::given("test", Arbiter::current());
         let node = NodeId::new("n").expect("id");

@@ -137,7 +137,8 @@ fn an_expression_without_a_value_fails_the_step_without_an_attempt() {
 #[test]
 fn success_without_evidence_and_values_too_large_are_failures() {
     let mut bench = Bench::start(one(json!({"tool": "fs.manifest"})));
-    let bare = StepResult { output: Output::ok(json!(1), Vec::new()), findings: Vec::new(), duration_ms: 1.0, usage: None };
+    let bare =
+        StepResult { output: Output::ok(json!(1), Vec::new()), findings: Vec::new(), duration_ms: 1.0, usage: None };
     bench.answer("a", Answer::Done(bare));
     let output = bench.run.step(&step_id("a")).and_then(|step| step.output()).expect("an output");
     assert_eq!(output.reason.as_ref().map(|reason| reason.code.as_str()), Some("no_evidence"));
