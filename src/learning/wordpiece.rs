@@ -1,8 +1,9 @@
 //! Text to token numbers, as BERT's uncased tokenizer does it: cleaned, lower case, accents dropped, split at white
 //! space and punctuation, then the longest known pieces of each word from left to right.
 //!
-//! The numbers are those of the reference implementation (`scripts/embeddings/golden.py`), but for one thing: the names
-//! of special tokens such as `[CLS]` are plain text here.
+//! The numbers are those of the reference implementation (`scripts/embeddings/golden.py`), but for two things: the names
+//! of special tokens such as `[CLS]` are plain text here, and characters that Unicode added since the reference's tables
+//! were made are known to be marks or punctuation.
 use std::collections::HashMap;
 
 use unicode_normalization::UnicodeNormalization;

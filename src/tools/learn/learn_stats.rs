@@ -30,7 +30,7 @@ pub struct LearnStats;
 
 impl Tool for LearnStats {
     fn spec(&self) -> ToolSpec {
-        let what = "Learned baselines and outcome statistics of agents and tools";
+        let what = "Learned baselines and outcome statistics";
         // It reads about others; learning from that would be learning from itself.
         ToolSpec {
             learn: false,

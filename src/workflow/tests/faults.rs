@@ -125,7 +125,7 @@ fn what_is_said_of_a_step_is_checked() {
         json!({"steps": [{}, 7, {"id": "w", "sleep": "2s"}]}),
         &[
             ("/steps/0", "a step needs an `id`"),
-            ("/steps/0", "a step needs an `agent`"),
+            ("/steps/0", "a step needs an `agent`, or a `task` for which one is chosen"),
             ("/steps/1", "must be an object, not a number"),
             ("/steps/2/sleep", "this release does not carry out `sleep` of a step yet"),
         ],

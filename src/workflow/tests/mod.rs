@@ -6,3 +6,4 @@ mod meaning;
 mod model;
 mod recovery;
 mod support;
+mod tasks;
