@@ -123,8 +123,9 @@ mod tests {
         let cases = golden();
         assert!(cases.len() >= 240, "{} cases", cases.len());
         let other = cases.iter().filter(|case| embedder.tokens(&case.text) != case.ids);
-        let other: Vec<String> =
-            other.map(|case| format!("{:?}: {:?}, not {:?}", case.text, embedder.tokens(&case.text), case.ids)).collect();
+        let other: Vec<String> = other
+            .map(|case| format!("{:?}: {:?}, not {:?}", case.text, embedder.tokens(&case.text), case.ids))
+            .collect();
         assert!(other.is_empty(), "{}", other.join("\n"));
     }
 

@@ -70,7 +70,8 @@ fn a_choice_that_was_journalled_is_not_made_again_and_one_that_was_not_is() {
     bench.crash(before);
     assert_eq!(asked(&bench).len(), 1, "it is asked again");
     choose(&mut bench, Ok(choice("HARDWARE-DELL", "fs.manifest")));
-    let chosen = bench.events(bench.journal.len()).iter().filter(|(_, e)| matches!(e, RunEvent::StepChosen { .. })).count();
+    let chosen =
+        bench.events(bench.journal.len()).iter().filter(|(_, e)| matches!(e, RunEvent::StepChosen { .. })).count();
     assert_eq!(chosen, 1);
     // The service dies after the choice and before the start.
     bench.crash(before + 1);
