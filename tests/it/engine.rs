@@ -96,16 +96,19 @@ fn agent() -> AgentId {
     AgentId::new("TESTBED").expect("id")
 }
 
-fn plan() -> Plan {
+fn world() -> World {
     let tool = ToolId::new("cp.echo").expect("id");
     let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false };
     let agents =
         BTreeMap::from([(agent(), AgentFacts { tools: vec![tool.clone()], timeout: Duration::from_secs(30) })]);
-    let world = World { agents, tools: BTreeMap::from([(tool, facts)]), ..World::default() };
+    World { agents, tools: BTreeMap::from([(tool, facts)]), ..World::default() }
+}
+
+fn plan() -> Plan {
     let document = json!({"name": "two", "mode": "sequential", "steps": [
         {"id": "a", "agent": "TESTBED", "tool": "cp.echo"}, {"id": "b", "agent": "TESTBED", "tool": "cp.echo"},
     ]});
-    check(&document, &world).expect("a plan")
+    check(&document, &world()).expect("a plan")
 }
 
 /// Runs a test with an orchestrator that found `open` runs in the journal.
@@ -175,6 +178,22 @@ fn nothing_is_done_before_it_is_journalled() {
     let next = ["attempt_done", "step_started"];
     let expected = [append(&BEGIN), step("a", 1), append(&next), step("b", 1), append(&["attempt_done", "finished"])];
     assert_eq!(outside.seen(), expected);
+}
+
+#[test]
+fn a_task_is_given_to_whom_the_learner_chooses_and_the_choice_is_journalled() {
+    let outside = Outside::default();
+    with_engine(outside.clone(), Vec::new(), async |engine| {
+        let steps = json!([{"id": "a", "task": "anything"}, {"id": "b", "task": "not a word"}]);
+        let plan = check(&json!({"mode": "parallel", "steps": steps}), &world()).expect("a plan");
+        let run = engine.port().ask(StartRun { plan, by: "token:test".into() }).await.expect("answered");
+        ended(&engine, run.expect("accepted")).await;
+    });
+    let kinds: Vec<String> = outside.stored.lock().iter().flat_map(|a| a.rows.iter().map(|r| r.kind.clone())).collect();
+    for (kind, count) in [("step_chosen", 1), ("step_started", 1), ("attempt_done", 1), ("step_ended", 1)] {
+        assert_eq!(kinds.iter().filter(|found| *found == kind).count(), count, "{kind} in {kinds:?}");
+    }
+    assert!(outside.seen().contains(&step("a", 1)));
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod faults;
 #[cfg(test)]
 mod journey;
 #[cfg(test)]
+mod learner;
+#[cfg(test)]
 mod learning;
 #[cfg(test)]
 mod privileges;
