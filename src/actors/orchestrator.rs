@@ -21,6 +21,7 @@ use crate::actors::open_run::OpenRun;
 use crate::actors::teach::Teach;
 use crate::clock;
 use crate::ids::{AgentId, NodeId, RunId};
+use crate::learning::lesson::Lesson;
 use crate::messages::agent::RunStep;
 use crate::messages::learner::Choose;
 use crate::messages::orchestrator::{CancelRun, EngineStatus, GetEngineStatus, GetRun, StartError, StartRun, WatchRun};
@@ -100,6 +101,7 @@ impl Orchestrator {
         }
         match OpenRun::replay(stored) {
             Ok(mut open) => {
+                self.teach(open.take_lessons(), ctx);
                 let advance = open.run.resume(clock::wall());
                 self.runs.insert(id, open);
                 self.take(id, advance, ctx);
@@ -160,11 +162,7 @@ impl Orchestrator {
                 open.writing = false;
                 let effects = open.confirmed(rows, &appended);
                 let lessons = open.take_lessons();
-                if !lessons.is_empty()
-                    && let Some(handing_over) = self.doors.teach.hand_over(lessons)
-                {
-                    ctx.spawn(handing_over.into_actor(self));
-                }
+                self.teach(lessons, ctx);
                 for effect in effects {
                     self.perform(id, effect, ctx);
                 }
@@ -190,6 +188,15 @@ impl Orchestrator {
                     engine.write(id, ctx);
                 });
             }
+        }
+    }
+
+    /// Nobody waits for the learner.
+    fn teach(&mut self, lessons: Vec<Lesson>, ctx: &mut Ctx<Self>) {
+        if !lessons.is_empty()
+            && let Some(handing_over) = self.doors.teach.hand_over(lessons)
+        {
+            ctx.spawn(handing_over.into_actor(self));
         }
     }
 

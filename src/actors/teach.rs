@@ -12,7 +12,9 @@ use crate::messages::port::Port;
 
 /// Lessons that may wait for the learner at once.
 const MOST: usize = 20_000;
+/// Between two offers: at first, and at most.
 const RETRY: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub struct Teach {
@@ -38,8 +40,10 @@ impl Teach {
         let teach = self.clone();
         Some(async move {
             // A lesson that is offered twice is stored once, so an unknown outcome is answered by offering it again.
+            let mut pause = RETRY;
             while !matches!(teach.learn.ask(Learn(lessons.clone())).await, Ok(Ok(()))) {
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(LONGEST);
             }
             teach.waiting.fetch_sub(count, Ordering::Relaxed);
         })
