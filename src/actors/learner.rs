@@ -32,6 +32,7 @@ use crate::messages::learner::{
     Choose, FindNear, GetLearnerStatus, Learn, LearnError, LearnerStatus, PanicLearner, Predict, StoreLessons,
 };
 use crate::messages::port::Port;
+use crate::workflow::record::StoreError;
 use crate::workflow::step::{Choice, Doer, Task, ToolFacts};
 
 /// How long lessons gather before they are brought to the database.
@@ -173,6 +174,10 @@ async fn stored(store: &Port<StoreLessons>, batch: Batch) -> Result<u64, String>
         return Ok(0);
     }
     let asked = store.ask(StoreLessons(batch)).await.map_err(|error| error.to_string())?;
+    if let Err(StoreError::Refused { detail }) = &asked {
+        // It will be tried again: the schema may not be there yet, or the disk may be full.
+        warn!("the database refuses lessons: {detail}");
+    }
     asked.map_err(|error| error.to_string())
 }
 

@@ -23,12 +23,17 @@ pub struct Learner {
 
 /// In bytes, as of a step's task.
 const LONGEST_TASK: usize = 4_000;
+const LONGEST_CONTEXT: usize = 16_000;
 
 pub async fn predict(deps: Data<Learner>, payload: Payload) -> Result<HttpResponse, ApiError> {
     let Question { task, context } = json_body(payload).await?;
     let task = task.trim().to_owned();
     if task.is_empty() || task.len() > LONGEST_TASK {
         return Err(ApiError::BadRequest(format!("`task` must have 1 to {LONGEST_TASK} bytes")));
+    }
+    let size: usize = context.values().map(|value| value.to_string().len()).sum();
+    if size > LONGEST_CONTEXT {
+        return Err(ApiError::BadRequest(format!("`context` must have at most {LONGEST_CONTEXT} bytes")));
     }
     let ranking = deps.predict.ask(Predict { task, context }).await??;
     Ok(HttpResponse::Ok().json(shape(ranking)))
@@ -114,6 +119,13 @@ mod tests {
             "reasons": ["near"],
             "ranking": [{"agent_id": "PACER", "confidence": 0.75, "lower": 0.5, "n_eff": 12.0}]});
         assert_eq!(answer.json(), expected);
+    }
+
+    #[actix_web::test]
+    async fn a_context_has_its_bound() {
+        let body = json!({"task": "a", "context": {"log": "x".repeat(20_000)}}).to_string();
+        let answer = ask(answering(|_| Ok(pacer())), request("POST /api/v1/agents/predict").set_payload(body)).await;
+        assert_eq!(answer.status, 400);
     }
 
     #[actix_web::test]

@@ -277,7 +277,11 @@ fn lessons_land_exactly_once_though_database_and_learner_die_under_load() {
     let before = lives();
     for round in 0..3 {
         runs.extend((0..15).map(|n| service.submit(&document(100 * round + n))));
-        assert_eq!(service.post("/api/v1/learner/drill", &json!({})).status, 202);
+        let give_up = clock::now() + PATIENCE;
+        while service.post("/api/v1/learner/drill", &json!({})).status != 202 {
+            assert!(clock::now() < give_up, "the learner takes no drill");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
         service.finished(&runs[15 * round]);
         let give_up = clock::now() + PATIENCE;
         while lives() < before + round as u64 + 1 {
