@@ -102,7 +102,11 @@ pub struct Ranked {
 /// Ranks the agents of `cards`; past runs of others are left aside.
 pub fn rank(task: &Vector, cards: &[&Card], neighbours: &[Neighbour], rules: &Rules) -> Ranking {
     let mut all: Vec<_> = cards.iter().map(|card| Arm::of(card, task, neighbours, rules)).collect();
-    all.sort_by(|a, b| b.ranked.score.total_cmp(&a.ranked.score).then_with(|| a.ranked.agent.cmp(&b.ranked.agent)));
+    // The prior has a ceiling: of those that reach it the nearest comes first.
+    all.sort_by(|a, b| {
+        let by_score = b.ranked.score.total_cmp(&a.ranked.score);
+        by_score.then_with(|| b.similarity.total_cmp(&a.similarity)).then_with(|| a.ranked.agent.cmp(&b.ranked.agent))
+    });
     let Some(first) = all.first() else {
         let reasons = vec!["there is no agent to choose from".to_owned()];
         return Ranking {

@@ -121,6 +121,18 @@ fn of_two_equals_the_faster_one_is_chosen_then_the_first_by_name() {
 }
 
 #[test]
+fn of_two_that_reach_the_ceiling_of_the_prior_the_nearer_one_is_chosen() {
+    let embedder = Embedder::shipped().expect("the shipped model");
+    let text = "which network interfaces are up";
+    let card = |name: &str, text: &str| Card { agent: agent(name), tools: vec![tool()], vector: embedder.embed(text) };
+    let (near, same) =
+        (card("A-NEAR", "which network interfaces there are and which of them are up"), card("B-SAME", text));
+    let ranking = rank(&embedder.embed(text), &[&near, &same], &[], &Rules::default());
+    assert_eq!(ranking.ranking[0].confidence, ranking.ranking[1].confidence, "both are at the ceiling");
+    assert_eq!(ranking.agent, Some(agent("B-SAME")));
+}
+
+#[test]
 fn the_lower_bound_is_wilsons() {
     assert!((wilson_lower(0.5, 100.0, 1.96) - 0.403_8).abs() < 1e-3);
     assert!((wilson_lower(0.8, 2.0, 1.64) - 0.279_5).abs() < 1e-3);

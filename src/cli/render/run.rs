@@ -52,6 +52,9 @@ pub fn show(run: &Run, style: Style) -> String {
     ]));
     out.push('\n');
     out.push_str(&steps(&run.steps, style));
+    if run.steps.iter().any(|step| step.chosen_by.is_some()) {
+        out.push('\n');
+    }
     for step in &run.steps {
         if let (Some(agent), Some(chosen)) = (&step.agent, &step.chosen_by) {
             let why = chosen.reasons.join("; ");
