@@ -13,6 +13,7 @@ pub mod parts;
 pub mod ready;
 pub mod shipped;
 pub mod tree;
+pub mod tree_learner;
 pub mod watch;
 
 use std::io;
@@ -160,12 +161,15 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
     let readers = database.readers(READERS).map_err(ServeError::Readers)?;
     let data = tree::data(&parts, &database, &readers)?;
     let (trust, signer, auditor) = tree::trust(&parts, &data)?;
+    let pool = database.readers(tree_learner::CONNECTIONS).map_err(ServeError::Readers)?;
+    let learning = tree_learner::learner(&parts, tree_learner::knowledge(&parts)?, &pool)?;
     let bench = Arc::new(Workbench {
         node: parts.node.clone(),
         roots: Arc::new(config.roots.clone()),
         time: Arc::new(faculties::SystemTime),
         sign: Arc::new(faculties::TpmSign { quote: signer.port(), sign: signer.port() }),
         history: Arc::new(faculties::StoreHistory { last: data.reader.port(), load: data.reader.port() }),
+        learning: Arc::new(faculties::PortLearning { load: learning.store.port() }),
         artifacts: Arc::new(ArtifactDir::new(parts.data_dir.join("artifacts"))),
         hash: Arc::new(faculties::ThreadHash),
         hash_key: parts.node_key,
@@ -173,7 +177,7 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
     });
     let (agents, members) = tree::agents(&parts.catalog, &parts.toolbox, &bench)?;
     let (hub_spec, hub) = tree::hub()?;
-    let (engine, orchestrator) = tree::engine(&parts, &data, &members, hub.port())?;
+    let (engine, orchestrator) = tree::engine(&parts, &data, &members, &learning.learner, hub.port())?;
 
     let scribe = Scribe::new(parts.node.clone(), data.writer.port(), auditor.port());
     let (book, admitted) = watched::channel(None);
@@ -202,6 +206,7 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
         auditor: &auditor,
         orchestrator: &orchestrator,
         agents: &members,
+        learner: &learning.learner,
         access: &access,
         alerts: &alerts,
         hub: &hub,
@@ -214,7 +219,7 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
 
     let (tell, news) = mpsc::unbounded_channel::<SupervisionEvent>();
     let (hand_on, recorded) = mpsc::unbounded_channel();
-    let spec = tree::root(vec![data.spec, trust, agents, engine, access_spec, watch_spec, edge]);
+    let spec = tree::root(vec![data.spec, trust, learning.spec, agents, engine, access_spec, watch_spec, edge]);
     let root = start_root(spec, move |event| {
         // The desk lives as long as the main thread: when it has gone nobody is left to tell.
         drop(tell.send(event));

@@ -5,6 +5,9 @@
 //! * core, decisions without actors, IO or clock: [`ids`], [`toolkit`], [`agents`], [`workflow`], [`resilience`],
 //!   [`audit`], [`judges`], [`access`], [`alerts`], [`recovery`], [`feed`], [`api`]; and [`clock`], the one place that reads time
 //! * adapters, one outside thing each: [`config`], [`logfiles`], [`artifacts`], [`secrets`], [`host`], [`webhook`], [`store`], [`tpm`], [`tools`], [`telemetry`]
+//!   [`audit`], [`judges`], [`learning`], [`api`]; and [`clock`], the one place that reads time
+//! * adapters, one outside thing each: [`config`], [`store`], [`tpm`], [`tools`], [`artifacts`], [`telemetry`]
+//! * adapters, one outside thing each: [`config`], [`logfiles`], [`store`], [`tpm`], [`tools`], [`telemetry`]
 //! * actors: [`messages`] (what they say), [`actors`] (who they are)
 //! * edges: [`web`], [`client`], [`cli`], [`broker`]
 //! * [`app`] builds every part; the only file that knows them all
@@ -25,6 +28,7 @@ pub mod feed;
 pub mod host;
 pub mod ids;
 pub mod judges;
+pub mod learning;
 pub mod logfiles;
 pub mod messages;
 pub mod recovery;

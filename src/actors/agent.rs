@@ -16,6 +16,7 @@ use tracing::{debug, error};
 
 use crate::actors::context::Ctx;
 use crate::actors::places::Places;
+use crate::actors::usage::measured;
 use crate::agents::profile::AgentProfile;
 use crate::agents::stats::Stats;
 use crate::clock;
@@ -26,7 +27,7 @@ use crate::toolkit::bench::Workbench;
 use crate::toolkit::output::{Output, Reason, Status};
 use crate::toolkit::spec::{RunsOn, Tool, ToolSpec};
 use crate::tools::toolbox::Toolbox;
-use crate::workflow::result::StepResult;
+use crate::workflow::result::{StepResult, Usage};
 
 /// How long a tool that was told to stop may take before its thread is left behind.
 const GRACE: Duration = Duration::from_secs(2);
@@ -42,7 +43,7 @@ pub struct Agent {
     drill: Option<Fault>,
 }
 
-type Worked = Result<Output, StepNotDone>;
+type Worked = Result<(Output, Option<Usage>), StepNotDone>;
 
 /// A tool that the agent may use, and what must be known of it to do so.
 struct Granted {
@@ -69,7 +70,7 @@ impl Agent {
                 self.places.take(),
                 order.clone(),
             )),
-            Err(refusal) => Box::pin(std::future::ready(Ok(*refusal))),
+            Err(refusal) => Box::pin(std::future::ready(Ok((*refusal, None)))),
         }
     }
 
@@ -97,12 +98,12 @@ impl Agent {
     fn finish(&mut self, order: &RunStep, began: Instant, worked: Worked) -> Result<StepResult, StepNotDone> {
         self.in_hand -= 1;
         let duration_ms = clock::now().saturating_duration_since(began).as_secs_f64() * 1e3;
-        let output = worked.inspect_err(|_| self.stats.record(duration_ms, Status::Failed))?;
+        let (output, usage) = worked.inspect_err(|_| self.stats.record(duration_ms, Status::Failed))?;
         self.stats.record(duration_ms, output.status);
         let findings = judges::conclude(&self.profile.id, &order.tool, &output);
         let (agent, step) = (&self.profile.id, &order.step);
         debug!(agent.id = %agent, run.id = %order.run, step.id = %step, duration_ms, "agent {agent} finished step {step}");
-        Ok(StepResult { output, findings, duration_ms })
+        Ok(StepResult { output, findings, duration_ms, usage })
     }
 }
 
@@ -116,28 +117,27 @@ async fn work(
 ) -> Worked {
     let deadline = tokio::time::Instant::from_std(order.deadline);
     let Ok(Ok(_place)) = tokio::time::timeout_at(deadline, place).await else {
-        return Ok(out_of_time("the agent had no free place before the deadline"));
+        return Ok((out_of_time("the agent had no free place before the deadline"), None));
     };
     let Granted { tool, runs_on, needs_evidence } = granted;
     let cx = bench.cx(&order.run, &order.step, &profile.id, order.deadline, order.cancel.clone());
-    let output = match runs_on {
-        RunsOn::Arbiter => tool.call(&cx, &order.input),
+    let (output, usage) = match runs_on {
+        RunsOn::Arbiter => measured(|| tool.call(&cx, &order.input)),
         RunsOn::Thread => {
             let input = order.input;
-            let mut thread = tokio::task::spawn_blocking(move || tool.call(&cx, &input));
+            let mut thread = tokio::task::spawn_blocking(move || measured(|| tool.call(&cx, &input)));
             let finished = match tokio::time::timeout_at(deadline, &mut thread).await {
                 Ok(finished) => finished,
                 Err(_) => {
                     order.cancel.raise();
                     match tokio::time::timeout(GRACE, &mut thread).await {
-                        Ok(Ok(_)) => return Ok(out_of_time("the tool was stopped at the deadline")),
+                        Ok(Ok((_, usage))) => return Ok((out_of_time("the tool was stopped at the deadline"), usage)),
                         Ok(finished) => finished,
                         Err(_) => {
                             let tool = &order.tool;
                             error!(agent.id = %profile.id, tool.id = %tool, "tool {tool} did not stop; its thread is left behind");
-                            return Ok(out_of_time(
-                                "the tool did not stop at the deadline; its thread was left behind",
-                            ));
+                            let detail = "the tool did not stop at the deadline; its thread was left behind";
+                            return Ok((out_of_time(detail), None));
                         }
                     }
                 }
@@ -145,7 +145,7 @@ async fn work(
             finished.map_err(|failed| panicked(&order.tool, failed))?
         }
     };
-    Ok(output.checked(needs_evidence))
+    Ok((output.checked(needs_evidence), usage))
 }
 
 fn out_of_time(detail: &str) -> Output {

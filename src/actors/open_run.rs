@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{oneshot, watch};
 
 use crate::ids::{NodeId, RunId, StepId};
+use crate::learning::lesson::{Lesson, lesson_of};
 use crate::messages::orchestrator::StartError;
 use crate::messages::store::AppendRun;
 use crate::toolkit::cx::CancelFlag;
@@ -29,6 +30,9 @@ pub enum TakeUpError {
     Replay(#[from] ReplayError),
 }
 
+/// When, what, and under which number of the audit log.
+type Event = (DateTime<Utc>, RunEvent, Option<u64>);
+
 pub struct OpenRun {
     pub run: Run,
     /// An append is under way: the first of `rows`.
@@ -43,6 +47,8 @@ pub struct OpenRun {
     /// Who submitted it and waits for the first append.
     submitter: Option<oneshot::Sender<Result<RunId, StartError>>>,
     attempts: HashMap<StepId, (u32, CancelFlag)>,
+    /// What the rows that became durable teach.
+    lessons: Vec<Lesson>,
     changes: watch::Sender<u64>,
 }
 
@@ -53,9 +59,13 @@ impl OpenRun {
 
     /// From the journal.
     pub fn replay(stored: StoredRun) -> Result<Self, TakeUpError> {
-        let run = replay(stored)?;
+        let (run, events) = replay(stored)?;
         let durable = run.clone();
-        Ok(Self::new(run, Some(durable), None))
+        let mut open = Self::new(run, Some(durable), None);
+        // The service may have ended before the learner had them; those that it had do no harm.
+        let lesson = |(at, event, index): &Event| lesson_of(&open.run, *at, event, *index);
+        open.lessons = events.iter().filter_map(lesson).collect();
+        Ok(open)
     }
 
     fn new(run: Run, durable: Option<Run>, submitter: Option<oneshot::Sender<Result<RunId, StartError>>>) -> Self {
@@ -69,6 +79,7 @@ impl OpenRun {
             doubtful: false,
             submitter,
             attempts: HashMap::new(),
+            lessons: Vec::new(),
             changes: watch::Sender::new(0),
         }
     }
@@ -105,7 +116,8 @@ impl OpenRun {
 
     /// The first `rows` rows are durable: tells those who wait, and gives the effects that may be performed now.
     pub fn confirmed(&mut self, rows: usize, appended: &Appended) -> Vec<Effect> {
-        for ((_, _, event), index) in self.rows.drain(..rows).zip(&appended.indexes) {
+        for ((_, at, event), index) in self.rows.drain(..rows).zip(&appended.indexes) {
+            self.lessons.extend(lesson_of(&self.run, at, &event, *index));
             if let Some(index) = index {
                 self.run.note_audit(event.step(), *index);
             }
@@ -122,6 +134,10 @@ impl OpenRun {
         }
         self.changes.send_modify(|count| *count += 1);
         due.into_iter().map(|(_, effect)| effect).collect()
+    }
+
+    pub fn take_lessons(&mut self) -> Vec<Lesson> {
+        std::mem::take(&mut self.lessons)
     }
 
     /// The outcome of an append is unknown. From now on no refusal tells anything about the run.
@@ -173,20 +189,20 @@ impl OpenRun {
 }
 
 /// The state that the rows of a stored run lead to, with the audit indexes that they were given.
-pub fn replay(stored: StoredRun) -> Result<Run, TakeUpError> {
+fn replay(stored: StoredRun) -> Result<(Run, Vec<Event>), TakeUpError> {
     let mut events = Vec::with_capacity(stored.rows.len());
-    let mut indexes = Vec::new();
     for (row, index) in stored.rows {
         let event: RunEvent =
             serde_json::from_value(row.body).map_err(|source| TakeUpError::Unreadable { seq: row.seq, source })?;
-        indexes.extend(index.map(|index| (event.step().cloned(), index)));
-        events.push((row.at, event));
+        events.push((row.at, event, index));
     }
-    let mut run = Run::replay(stored.header.run, events)?;
-    for (step, index) in indexes {
-        run.note_audit(step.as_ref(), index);
+    let mut run = Run::replay(stored.header.run, events.iter().map(|(at, event, _)| (*at, event.clone())))?;
+    for (_, event, index) in &events {
+        if let Some(index) = index {
+            run.note_audit(event.step(), *index);
+        }
     }
-    Ok(run)
+    Ok((run, events))
 }
 
 fn header(run: &Run) -> RunHeader {

@@ -5,53 +5,34 @@
 //! ```
 //! A run has at most one append under way; what is decided meanwhile goes into the next. While the database is away
 //! appends are repeated and runs stand still; nothing is answered that is not durable.
-use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseFuture};
 use tokio::sync::{oneshot, watch};
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::actors::context::Ctx;
+use crate::actors::engine_doors::{Confirmed, Doors, RETRY};
 use crate::actors::open_run::OpenRun;
 use crate::actors::run_news::{RunNews, TOGETHER};
 use crate::clock;
-use crate::ids::{AgentId, NodeId, RunId};
+use crate::ids::{NodeId, RunId};
+use crate::learning::lesson::Lesson;
 use crate::messages::agent::RunStep;
-use crate::messages::events::Publish;
 use crate::messages::orchestrator::{
     CancelRun, EngineStatus, GetEngineStatus, GetRun, HoldBack, PauseRun, RECOVERY, ResumeRun, StartError, StartRun,
     WatchRun,
 };
-use crate::messages::port::{AskError, Port};
-use crate::messages::store::{AppendRun, BeginEpoch, LoadOpenRuns};
-use crate::workflow::advance::{Advance, Answer, Effect, Trigger};
+use crate::workflow::advance::{Advance, Effect, Trigger};
 use crate::workflow::plan::Priority;
-use crate::workflow::record::{Appended, StoreError, StoredRun};
+use crate::workflow::record::{StoreError, StoredRun};
 use crate::workflow::run::Run;
 
-/// Between two tries to reach the database.
-const RETRY: Duration = Duration::from_millis(250);
-/// Between two tries to read the journal at the start.
-const LOOK: Duration = Duration::from_millis(20);
 /// A submission that the database has not confirmed by then is told so; the run itself goes on being tried.
 const CONFIRM: Duration = Duration::from_secs(20);
-/// The answer of an agent is awaited this much longer than the attempt may take: the agent ends it itself.
-const MARGIN: Duration = Duration::from_secs(5);
-
-/// The ports an orchestrator works through.
-#[derive(Clone)]
-pub struct Doors {
-    pub agents: Arc<BTreeMap<AgentId, Port<RunStep>>>,
-    pub begin: Port<BeginEpoch>,
-    pub append: Port<AppendRun>,
-    pub load_open: Port<LoadOpenRuns>,
-    pub feed: Port<Publish>,
-}
 
 pub struct Orchestrator {
     node: NodeId,
@@ -65,9 +46,6 @@ pub struct Orchestrator {
     holding_back: bool,
 }
 
-/// What came back from the store for one append.
-type Confirmed = Result<Appended, StoreError>;
-
 impl Orchestrator {
     pub fn new(node: NodeId, max_open: usize, doors: Doors) -> Self {
         let news = RunNews::new(doors.feed.clone());
@@ -77,17 +55,7 @@ impl Orchestrator {
     /// Reads the journal of what the last start left open, and goes on with it.
     fn recover(&mut self, ctx: &mut Ctx<Self>) {
         let doors = self.doors.clone();
-        let reading = async move {
-            loop {
-                match read_open(&doors).await {
-                    Ok(read) => return read,
-                    Err(detail) => {
-                        debug!("open runs cannot be read yet: {detail}");
-                        tokio::time::sleep(LOOK).await;
-                    }
-                }
-            }
-        };
+        let reading = async move { doors.read_open().await };
         ctx.spawn(reading.into_actor(self).map(|(epoch, stored), engine, ctx| {
             engine.epoch = Some(epoch);
             let count = stored.len();
@@ -108,6 +76,7 @@ impl Orchestrator {
         }
         match OpenRun::replay(stored) {
             Ok(mut open) => {
+                self.teach(open.take_lessons(), ctx);
                 let advance = open.run.resume(clock::wall());
                 self.runs.insert(id, open);
                 self.take(id, advance, ctx);
@@ -182,9 +151,9 @@ impl Orchestrator {
             Err(fault) => return ctx.fail(format!("the events of run {id} cannot be written as JSON: {fault}")),
         };
         open.writing = true;
-        let port = self.doors.append.clone();
+        let doors = self.doors.clone();
         let rows = append.rows.len();
-        let writing = async move { confirm(&port, append).await };
+        let writing = async move { doors.confirm(append).await };
         ctx.spawn(writing.into_actor(self).map(move |confirmed, engine, ctx| engine.written(id, rows, confirmed, ctx)));
     }
 
@@ -200,6 +169,8 @@ impl Orchestrator {
                         engine.news.tell(|run| runs.get(&run).and_then(OpenRun::durable));
                     });
                 }
+                let lessons = open.take_lessons();
+                self.teach(lessons, ctx);
                 for effect in effects {
                     self.perform(id, effect, ctx);
                 }
@@ -228,6 +199,15 @@ impl Orchestrator {
         }
     }
 
+    /// Nobody waits for the learner.
+    fn teach(&mut self, lessons: Vec<Lesson>, ctx: &mut Ctx<Self>) {
+        if !lessons.is_empty()
+            && let Some(handing_over) = self.doors.teach.hand_over(lessons)
+        {
+            ctx.spawn(handing_over.into_actor(self));
+        }
+    }
+
     fn perform(&mut self, id: RunId, effect: Effect, ctx: &mut Ctx<Self>) {
         let Some(open) = self.runs.get_mut(&id) else { return };
         match effect {
@@ -236,17 +216,22 @@ impl Orchestrator {
                 let deadline = clock::now() + timeout;
                 let order =
                     RunStep { run: id, step: step.clone(), attempt, tool, input: (*input).clone(), deadline, cancel };
-                let port = self.doors.agents.get(&agent).cloned();
-                let dispatched = async move {
-                    match port {
-                        Some(port) => answer(port.ask_within(order, timeout + MARGIN).await),
-                        None => Answer::NotDone { detail: format!("agent {agent} is not part of this service") },
-                    }
-                };
+                let doors = self.doors.clone();
+                let dispatched = async move { doors.answer(&agent, order, timeout).await };
                 ctx.spawn(dispatched.into_actor(self).map(move |answer, engine, ctx| {
                     if let Some(open) = engine.runs.get_mut(&id) {
                         open.ended(&step, attempt);
                         let advance = open.run.advance(Trigger::Answer { step, attempt, answer }, clock::wall());
+                        engine.take(id, advance, ctx);
+                    }
+                }));
+            }
+            Effect::Choose { step, task, timeout } => {
+                let doors = self.doors.clone();
+                let chosen = async move { doors.choice(&task, timeout).await };
+                ctx.spawn(chosen.into_actor(self).map(move |choice, engine, ctx| {
+                    if let Some(open) = engine.runs.get_mut(&id) {
+                        let advance = open.run.advance(Trigger::Chosen { step, choice }, clock::wall());
                         engine.take(id, advance, ctx);
                     }
                 }));
@@ -275,43 +260,6 @@ impl Orchestrator {
                 self.runs.remove(&id);
             }
         }
-    }
-}
-
-async fn read_open(doors: &Doors) -> Result<(i64, Vec<StoredRun>), String> {
-    let epoch =
-        doors.begin.ask(BeginEpoch).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    let stored = doors
-        .load_open
-        .ask(LoadOpenRuns)
-        .await
-        .map_err(|error| error.to_string())?
-        .map_err(|error| error.to_string())?;
-    Ok((epoch, stored))
-}
-
-async fn confirm(port: &Port<AppendRun>, append: AppendRun) -> Confirmed {
-    match port.ask(append).await {
-        Ok(confirmed) => confirmed,
-        Err(error) if error.certainly_not_executed() => Err(StoreError::Unreachable { detail: error.to_string() }),
-        Err(error) => Err(StoreError::Unknown { detail: error.to_string() }),
-    }
-}
-
-fn answer(
-    asked: Result<Result<crate::workflow::result::StepResult, crate::messages::agent::StepNotDone>, AskError>,
-) -> Answer {
-    match asked {
-        Ok(Ok(result)) => Answer::Done(result),
-        Ok(Err(not_done)) => Answer::NotDone { detail: not_done.to_string() },
-        Err(AskError::Unavailable { retry_after, reason }) => {
-            Answer::Refused { retry_after, detail: reason.into_owned() }
-        }
-        Err(AskError::Overloaded) => {
-            Answer::Refused { retry_after: RETRY, detail: "the agent has too much to do".to_owned() }
-        }
-        Err(AskError::Timeout) => Answer::NoAnswer,
-        Err(AskError::Lost) => Answer::Lost { detail: "the agent ended before it replied".to_owned() },
     }
 }
 

@@ -10,7 +10,8 @@ use crate::feed::channel::Channel;
 use crate::ids::RunId;
 use crate::messages::events::{Event, Publish};
 use crate::messages::port::Port;
-use crate::workflow::run::Run;
+use crate::workflow::run::{Run, StepRun};
+use crate::workflow::step::Step;
 
 /// Changes within this time are told together.
 pub const TOGETHER: Duration = Duration::from_millis(20);
@@ -59,17 +60,19 @@ fn event(run: &Run) -> Event {
 }
 
 fn shown(run: &Run) -> Value {
-    let step = |(step, state): (&crate::workflow::step::Step, &crate::workflow::run::StepRun)| {
+    let step = |(place, (step, state)): (usize, (&Step, &StepRun))| {
         let last = state.attempts().last();
+        let doer = run.doer(place);
         json!({
-            "id": step.id, "agent": step.agent, "tool": step.tool, "status": state.status().as_str(),
+            "id": step.id, "agent": doer.map(|doer| &doer.agent), "tool": doer.map(|doer| &doer.tool),
+            "task": step.task.as_ref().map(|task| &task.text), "status": state.status().as_str(),
             "started": state.attempts().first().map(|first| first.started),
             "duration_ms": last.and_then(|last| last.duration_ms()), "attempts": state.attempts().len(),
             "findings": state.findings().len(),
         })
     };
     let few = run.plan().steps().len() <= STEPS;
-    let steps: Vec<Value> = if few { run.steps().map(step).collect() } else { Vec::new() };
+    let steps: Vec<Value> = if few { run.steps().enumerate().map(step).collect() } else { Vec::new() };
     json!({
         "name": run.plan().name(), "mode": run.plan().mode().as_str(), "status": run.status().as_str(),
         "by": run.by(), "accepted": run.accepted(), "finished": run.finished(),

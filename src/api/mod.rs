@@ -7,6 +7,7 @@ pub mod agent;
 pub mod alert;
 pub mod audit;
 pub mod health;
+pub mod learner;
 pub mod playbook;
 pub mod problem;
 pub mod run;

@@ -15,6 +15,7 @@ use crate::actors::auditor::Auditor;
 use crate::actors::child::ChildSpec;
 use crate::actors::home::HomeError;
 use crate::actors::hub::Hub;
+use crate::actors::learner::Learner;
 use crate::actors::orchestrator::Orchestrator;
 use crate::actors::root::RootHandle;
 use crate::actors::signer::Signer;
@@ -33,6 +34,7 @@ use crate::web::audit::Audit;
 use crate::web::auth::Admission;
 use crate::web::health::Health;
 use crate::web::hosts::Hosts;
+use crate::web::learner::Learner as LearnerRoutes;
 use crate::web::playbooks::Playbooks;
 use crate::web::routes::Edges;
 use crate::web::server::server;
@@ -50,6 +52,7 @@ pub struct Doors<'a> {
     pub auditor: &'a Ref<Auditor>,
     pub orchestrator: &'a Ref<Orchestrator>,
     pub agents: &'a BTreeMap<AgentId, Ref<Agent>>,
+    pub learner: &'a Ref<Learner>,
     pub access: &'a Ref<Access>,
     pub alerts: &'a Ref<AlertHandler>,
     pub hub: &'a Ref<Hub>,
@@ -114,7 +117,7 @@ pub fn edges(
     listener: TcpListener,
 ) -> Result<SupervisorSpec, HomeError> {
     let (describe, restart) = (tree.describe(), tree.restart());
-    let Doors { reader, signer, auditor, orchestrator, agents, access, alerts, hub, admitted } = doors;
+    let Doors { reader, signer, auditor, orchestrator, agents, learner, access, alerts, hub, admitted } = doors;
     let of_agents = || agents.iter();
     let edges = Edges {
         admission: Admission::new(admitted),
@@ -150,6 +153,11 @@ pub fn edges(
                 .drills
                 .enabled
                 .then(|| Arc::new(of_agents().map(|(id, agent)| (id.clone(), agent.port())).collect())),
+        },
+        learner: LearnerRoutes {
+            predict: learner.port(),
+            status: learner.port(),
+            drill: config.drills.enabled.then(|| learner.port()),
         },
         supervision: Supervision { tree: describe },
         tools: Tools { specs: Arc::new(parts.toolbox.specs().cloned().collect()), catalog: Arc::clone(&parts.catalog) },

@@ -12,10 +12,12 @@ use crate::ids::AgentId;
 use crate::ids::Digest;
 use crate::ids::RunId;
 use crate::ids::ToolId;
+use crate::messages::learner::LoadSamples;
 use crate::messages::port::Port;
 use crate::messages::signer::{QuotePcrs, SignDigest};
 use crate::messages::store::{LoadLastAttempt, LoadRun};
 use crate::toolkit::cx::{Hash, History, NotAvailable, PastStep, Quote, Sign, Signed, Time};
+use crate::toolkit::learned::{Learning, Metric, Sample};
 use crate::workflow::event::RunEvent;
 use crate::workflow::record::JournalRow;
 
@@ -87,6 +89,23 @@ fn past_step(run: RunId, row: JournalRow) -> Option<PastStep> {
         output: result.output.clone(),
         findings,
     })
+}
+
+/// What was learned, through the port of the learner's store.
+pub struct PortLearning {
+    pub load: Port<LoadSamples>,
+}
+
+impl Learning for PortLearning {
+    fn samples(
+        &self,
+        agent: Option<&AgentId>,
+        tool: Option<&ToolId>,
+        metric: Metric,
+    ) -> Result<Vec<Sample>, NotAvailable> {
+        let ask = LoadSamples { agent: agent.cloned(), tool: tool.cloned(), metric };
+        wait_for(&self.load, ask, "learned metrics")?.map_err(|error| not_available("learned metrics", &error))
+    }
 }
 
 /// SHA-256 on the calling thread.

@@ -11,6 +11,7 @@ use crate::app::shipped::{self, ShippedError};
 use crate::config::Config;
 use crate::config::postgres::NoServer;
 use crate::ids::NodeId;
+use crate::learning::embed::ModelError;
 use crate::secrets::{self, SecretError};
 use crate::store::cluster::ClusterSpec;
 use crate::toolkit::tpm_choice::TpmChoice;
@@ -46,6 +47,8 @@ pub enum PartsError {
     Tools(#[from] CatalogueError),
     #[error(transparent)]
     Shipped(#[from] ShippedError),
+    #[error("the word vectors in this program cannot be used")]
+    Model(#[from] ModelError),
 }
 
 /// Everything that is fixed for the life of the service.

@@ -7,9 +7,11 @@ use crate::actors::access::{Access, Shared};
 use crate::actors::agent::Agent;
 use crate::actors::auditor::{Auditor, AuditorPorts};
 use crate::actors::child::{ChildOptions, ChildSpec, Place, Readiness};
+use crate::actors::engine_doors::Doors;
 use crate::actors::home::{Home, HomeError};
 use crate::actors::hub::Hub;
-use crate::actors::orchestrator::{Doors, Orchestrator};
+use crate::actors::learner::Learner;
+use crate::actors::orchestrator::Orchestrator;
 use crate::actors::postgres::Postgres;
 use crate::actors::scribe::Scribe;
 use crate::actors::server::{HttpServer, MakeServer};
@@ -18,6 +20,7 @@ use crate::actors::slot::Ref;
 use crate::actors::store_reader::StoreReader;
 use crate::actors::store_writer::StoreWriter;
 use crate::actors::supervisor::SupervisorSpec;
+use crate::actors::teach::Teach;
 use crate::actors::tpm::TpmKeeper;
 use crate::agents::catalog::Catalog;
 use crate::agents::profile::AgentProfile;
@@ -39,7 +42,7 @@ const GROUP: usize = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 /// PostgreSQL may have to recover from a crash; it gives up by itself before this.
 const CLUSTER_WITHIN: Duration = Duration::from_secs(150);
-const READY_WITHIN: Duration = Duration::from_secs(45);
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(45);
 /// What stands in front of an outside part comes back as soon as that part does.
 const OUTSIDE_OPEN_FOR: Duration = Duration::from_secs(2);
 
@@ -175,6 +178,7 @@ pub fn engine(
     parts: &Parts,
     data: &Data,
     agents: &BTreeMap<AgentId, Ref<Agent>>,
+    learner: &Ref<Learner>,
     feed: Port<Publish>,
 ) -> Result<(SupervisorSpec, Ref<Orchestrator>), HomeError> {
     let home = Home::start("engine")?;
@@ -184,6 +188,8 @@ pub fn engine(
         append: data.writer.port(),
         load_open: data.reader.port(),
         feed,
+        choose: learner.port(),
+        teach: Teach::new(learner.port()),
     };
     let (node, most) = (parts.node.clone(), parts.max_open_runs);
     let rules = ChildOptions { cap: 4096, breaker: outside(), ..options(&home) };

@@ -1,4 +1,5 @@
-//! `dsmil agents`: list, show, run, restart.
+//! `dsmil agents`: list, show, run, restart, predict.
+use crate::api::learner::Question;
 use crate::cli::args::AgentsCommand;
 use crate::cli::document::one_step;
 use crate::cli::fail::Failure;
@@ -21,6 +22,11 @@ pub fn agents(shell: &Shell, command: AgentsCommand) -> Result<(), Failure> {
         }
         AgentsCommand::Run { agent, tool, input } => {
             hand_in(shell, &one_step(&agent.to_ascii_uppercase(), tool.as_deref(), input), true)
+        }
+        AgentsCommand::Predict { task, context, top } => {
+            let question = Question { task, context: context.into_iter().collect() };
+            let prediction = shell.wait_for(async { Ok::<_, Failure>(shell.client()?.predict(&question).await?) })?;
+            shell.show(&prediction, |prediction, style| render::prediction::show(prediction, top, style))
         }
         AgentsCommand::Restart { agent } => {
             let answer = shell.wait_for(async { Ok::<_, Failure>(shell.client()?.restart(&agent).await?) })?;

@@ -178,6 +178,17 @@ pub enum AgentsCommand {
     },
     /// End an agent and start it anew
     Restart { agent: String },
+    /// Ask who should do a task, how sure that is, and why
+    Predict {
+        /// The task in words
+        task: String,
+        /// A hint, whose value is read with the task
+        #[arg(long = "context", value_name = "KEY=VALUE", value_parser = key_value)]
+        context: Vec<(String, serde_json::Value)>,
+        /// How many agents to list
+        #[arg(long, default_value_t = 5)]
+        top: usize,
+    },
 }
 
 #[derive(Debug, Clone, Args)]
@@ -349,6 +360,7 @@ mod tests {
             "runs list --status failed --limit 5",
             "runs watch 0190f5a2-0000-7000-8000-000000000000",
             "agents run PACER",
+            "agents predict disk --context kind=smart",
             "supervision --watch",
             "tools run load.read --agent PACER --input {}",
             "audit verify --dir d --vkey k --pin c",

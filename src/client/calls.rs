@@ -14,6 +14,8 @@ use crate::api::agent::Agents;
 use crate::api::audit::Entries;
 use crate::api::audit::Head;
 use crate::api::health::Readiness;
+use crate::api::learner::Prediction;
+use crate::api::learner::Question;
 use crate::api::playbook::Playbook;
 use crate::api::playbook::Playbooks;
 use crate::api::run::Run;
@@ -83,6 +85,10 @@ impl Client {
 
     pub async fn restart(&self, id: &str) -> Result<Restarting, ClientError> {
         self.post(&format!("/api/v1/agents/{}/restart", encoded(id)), None).await
+    }
+
+    pub async fn predict(&self, question: &Question) -> Result<Prediction, ClientError> {
+        self.post("/api/v1/agents/predict", Some(&serde_json::json!(question))).await
     }
 
     pub async fn supervision(&self) -> Result<Node, ClientError> {

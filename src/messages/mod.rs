@@ -7,6 +7,7 @@ pub mod alerts;
 pub mod auditor;
 pub mod events;
 pub mod hub;
+pub mod learner;
 pub mod orchestrator;
 pub mod outcome;
 pub mod port;

@@ -3,6 +3,7 @@
 //! Every reply type says so itself, here in one list: a child that answers "you asked for nonsense" works, and a
 //! breaker must not open because its callers are wrong.
 use crate::ids::RunId;
+use crate::learning::rank::Ranking;
 use crate::messages::access::{AccessError, Created};
 use crate::messages::agent::AgentStats;
 use crate::messages::agent::StepNotDone;
@@ -10,6 +11,8 @@ use crate::messages::alerts::Readings;
 use crate::messages::auditor::AuditError;
 use crate::messages::auditor::SignedHead;
 use crate::messages::auditor::VerifierKey;
+use crate::messages::learner::LearnError;
+use crate::messages::learner::LearnerStatus;
 use crate::messages::orchestrator::EngineStatus;
 use crate::messages::orchestrator::StartError;
 use crate::messages::signer::LogKey;
@@ -24,6 +27,7 @@ use crate::workflow::record::RunPage;
 use crate::workflow::record::StoreError;
 use crate::workflow::record::StoreStatus;
 use crate::workflow::result::StepResult;
+use crate::workflow::step::Choice;
 
 /// How one request counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,6 +85,11 @@ impl Outcome for Signed {}
 impl Outcome for Quote {}
 impl Outcome for Node {}
 impl Outcome for AgentStats {}
+impl Outcome for Ranking {}
+impl Outcome for LearnerStatus {}
+
+/// That nobody was chosen is an answer.
+impl Outcome for Result<Choice, String> {}
 
 /// A tool that failed on good input counts against its agent; a host that lacks the facility does not.
 impl Outcome for StepResult {
@@ -119,6 +128,16 @@ impl ErrorClass for StoreError {
             StoreError::Unreachable { .. } | StoreError::Unknown { .. } => Class::Failed,
             // the database answers: withdrawing the store would take the reads away and mend nothing
             StoreError::Refused { .. } | StoreError::Fenced { .. } | StoreError::Damaged { .. } => Class::Ignored,
+        }
+    }
+}
+
+impl ErrorClass for LearnError {
+    fn class(&self) -> Class {
+        match self {
+            LearnError::Spool { .. } => Class::Failed,
+            // the database's failure, counted there
+            LearnError::Past { .. } => Class::Ignored,
         }
     }
 }
@@ -166,7 +185,7 @@ mod tests {
 
     fn step(status: Status, code: &str) -> Result<StepResult, StepNotDone> {
         let output = Output { status, data: Value::Null, evidence: vec![], reason: Some(Reason::new(code, "x", "y")) };
-        Ok(StepResult { output, findings: vec![], duration_ms: 1.0 })
+        Ok(StepResult { output, findings: vec![], duration_ms: 1.0, usage: None })
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Partitions are made ahead of time: runs and journal by month, audit entries by index.
+//! Partitions are made ahead of time: runs, journal and what was learned by month, audit entries by index.
 //!
 //! A row that finds no partition goes to the default one and is moved when its partition is made.
 use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
@@ -55,6 +55,13 @@ fn wanted(now: DateTime<Utc>, next_index: u64) -> Vec<Partition> {
         let bounds = [number * SPAN, (number + 1) * SPAN].map(|bound| bound.to_string());
         let [from, to] = bounds;
         all.push(Partition { parent, key, name: format!("{parent}_{number:06}"), from, to });
+    }
+    for month in [this_month, this_month + Months::new(1)] {
+        let [from, to] = [month, month + Months::new(1)].map(|day| format!("'{day} 00:00:00+00'"));
+        for (parent, key) in [("agent_performance_metrics", "timestamp"), ("system_coordination_log", "timestamp")] {
+            let (from, to) = (from.clone(), to.clone());
+            all.push(Partition { parent, key, name: format!("{parent}_{}", month.format("%Y_%m")), from, to });
+        }
     }
     all
 }
@@ -117,9 +124,14 @@ mod tests {
             "state.journal_2027_01",
             "ledger.audit_entries_000000",
             "ledger.audit_entries_000001",
+            "agent_performance_metrics_2026_12",
+            "system_coordination_log_2026_12",
+            "agent_performance_metrics_2027_01",
+            "system_coordination_log_2027_01",
         ];
         assert_eq!(names, expected);
         assert_eq!(wanted[0].to, wanted[2].from, "no gap between the months");
+        assert_eq!(wanted[6].to, wanted[8].from, "no gap between the months");
     }
 
     #[test]

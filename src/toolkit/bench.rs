@@ -7,6 +7,7 @@ use crate::ids::NodeId;
 use crate::ids::RunId;
 use crate::ids::StepId;
 use crate::toolkit::cx::{Artifacts, CancelFlag, Hash, History, Roots, Sign, Time, ToolCx};
+use crate::toolkit::learned::Learning;
 
 /// Made once at start, shared by the agents.
 pub struct Workbench {
@@ -15,6 +16,7 @@ pub struct Workbench {
     pub time: Arc<dyn Time>,
     pub sign: Arc<dyn Sign>,
     pub history: Arc<dyn History>,
+    pub learning: Arc<dyn Learning>,
     pub artifacts: Arc<dyn Artifacts>,
     pub hash: Arc<dyn Hash>,
     pub hash_key: [u8; 32],
@@ -34,6 +36,7 @@ impl Workbench {
             time: Arc::clone(&self.time),
             sign: Arc::clone(&self.sign),
             history: Arc::clone(&self.history),
+            learning: Arc::clone(&self.learning),
             artifacts: Arc::clone(&self.artifacts),
             hash: Arc::clone(&self.hash),
             hash_key: self.hash_key,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::ids::{AgentId, Digest, NodeId, RunId, StepId, ToolId};
+use crate::toolkit::learned::Learning;
 use crate::toolkit::output::{Output, Reason, Status};
 
 /// Where readers find the host; a fixture tree can stand in for it.
@@ -145,6 +146,7 @@ pub struct ToolCx {
     pub time: Arc<dyn Time>,
     pub sign: Arc<dyn Sign>,
     pub history: Arc<dyn History>,
+    pub learning: Arc<dyn Learning>,
     pub artifacts: Arc<dyn Artifacts>,
     pub hash: Arc<dyn Hash>,
     /// Secret of this node: serial numbers and the machine id leave a tool only as keyed hashes under it.

@@ -3,6 +3,7 @@ pub mod bench;
 pub mod causes;
 pub mod cx;
 pub mod duration;
+pub mod learned;
 pub mod output;
 pub mod spec;
 pub mod tpm_choice;

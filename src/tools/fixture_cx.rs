@@ -25,6 +25,9 @@ use crate::toolkit::cx::Sign;
 use crate::toolkit::cx::Signed;
 use crate::toolkit::cx::Time;
 use crate::toolkit::cx::ToolCx;
+use crate::toolkit::learned::Learning;
+use crate::toolkit::learned::Metric;
+use crate::toolkit::learned::Sample;
 use crate::tools::evidence;
 
 /// Makes contexts; replace single fields of the result for what a test is about.
@@ -84,6 +87,7 @@ fn cx(roots: Roots) -> ToolCx {
         time: Arc::new(time),
         sign: Arc::new(Nobody),
         history: Arc::new(Nobody),
+        learning: Arc::new(Nobody),
         artifacts: Arc::new(Nobody),
         hash: Arc::new(PlainHash),
         hash_key: [7; 32],
@@ -131,6 +135,12 @@ impl History for Nobody {
     }
     fn steps_of(&self, _: RunId) -> Result<Vec<PastStep>, NotAvailable> {
         nobody("history")
+    }
+}
+
+impl Learning for Nobody {
+    fn samples(&self, _: Option<&AgentId>, _: Option<&ToolId>, _: Metric) -> Result<Vec<Sample>, NotAvailable> {
+        nobody("learned metrics")
     }
 }
 

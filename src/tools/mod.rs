@@ -12,6 +12,7 @@ pub mod fixture_cx;
 pub mod fs;
 pub mod host;
 pub mod input;
+pub mod learn;
 pub mod persist;
 pub mod pkg;
 pub mod program;
@@ -34,6 +35,7 @@ use crate::tools::host::hw_inventory::HwInventory;
 use crate::tools::host::load_read::LoadRead;
 use crate::tools::host::net_links::NetLinks;
 use crate::tools::host::svc_list::SvcList;
+use crate::tools::learn::learn_stats::LearnStats;
 use crate::tools::persist::persist_list::PersistList;
 use crate::tools::pkg::pkg_inventory::PkgInventory;
 use crate::tools::report::report_render::ReportRender;
@@ -47,6 +49,7 @@ pub const ALL: &[&dyn Tool] = &[
     &FsManifest,
     &HostIdentity,
     &HwInventory,
+    &LearnStats,
     &LoadRead,
     &NetLinks,
     &PersistList,

@@ -14,6 +14,7 @@ use crate::api::problem::MEDIA_TYPE;
 use crate::api::problem::Problem;
 use crate::messages::access::AccessError;
 use crate::messages::auditor::AuditError;
+use crate::messages::learner::LearnError;
 use crate::messages::orchestrator::StartError;
 use crate::messages::port::AskError;
 use crate::messages::signer::SignError;
@@ -62,6 +63,8 @@ pub enum ApiError {
     Audit(#[from] AuditError),
     #[error(transparent)]
     Sign(#[from] SignError),
+    #[error(transparent)]
+    Learn(#[from] LearnError),
     #[error("a stored record cannot be read: {0}")]
     Unreadable(String),
     #[error("the request met a fault in the service; its log tells more")]
@@ -106,6 +109,7 @@ impl ApiError {
             ApiError::Store(_) => return later("store", "The database is not available"),
             ApiError::Audit(AuditError::BeyondEnd { .. }) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             ApiError::Audit(_) => return later("audit", "The audit log is not available"),
+            ApiError::Learn(_) => return later("learner", "The learner is not available"),
             ApiError::Sign(_) => return later("tpm", "The TPM is not available"),
             ApiError::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "fault", "The service failed"),
         };

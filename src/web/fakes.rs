@@ -16,6 +16,7 @@ use crate::ids::RunId;
 use crate::ids::StepId;
 use crate::ids::ToolId;
 use crate::messages::auditor::SignedHead;
+use crate::messages::learner::LearnerStatus;
 use crate::messages::orchestrator::EngineStatus;
 use crate::messages::port::AskError;
 use crate::messages::port::Port;
@@ -29,6 +30,7 @@ use crate::web::audit::Audit;
 use crate::web::auth::Admission;
 use crate::web::health::Health;
 use crate::web::hosts::Hosts;
+use crate::web::learner::Learner;
 use crate::web::playbooks::Playbooks;
 use crate::web::routes::Edges;
 use crate::web::sessions::Sessions;
@@ -120,6 +122,7 @@ pub fn edges() -> Edges {
             stats: Arc::new(BTreeMap::new()),
             drill: None,
         },
+        learner: Learner { predict: shut(), status: Port::answering(|_| Ok(LearnerStatus::default())), drill: None },
         supervision: Supervision { tree: Port::answering(|_| Ok(worker("root"))) },
         tools: Tools { specs: Arc::new(Vec::new()), catalog },
         playbooks: Playbooks { world },

@@ -14,6 +14,7 @@ pub mod error;
 pub(crate) mod fakes;
 pub mod health;
 pub mod hosts;
+pub mod learner;
 pub mod playbooks;
 pub mod prometheus;
 pub mod routes;

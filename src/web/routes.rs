@@ -23,6 +23,8 @@ use crate::web::error::no_route;
 use crate::web::health;
 use crate::web::health::Health;
 use crate::web::hosts::Hosts;
+use crate::web::learner;
+use crate::web::learner::Learner;
 use crate::web::playbooks;
 use crate::web::playbooks::Playbooks;
 use crate::web::sessions;
@@ -49,6 +51,7 @@ pub struct Edges {
     pub stream: Stream,
     pub workflows: Workflows,
     pub agents: Agents,
+    pub learner: Learner,
     pub supervision: Supervision,
     pub tools: Tools,
     pub playbooks: Playbooks,
@@ -105,9 +108,12 @@ pub fn table() -> Vec<Resource> {
         at("/api/v1/workflows/{id}/resume", [post(OPERATOR, "Let a paused run go on").to(workflows::resume)]),
         at("/api/v1/schemas/workflow.json", [get(VIEWER, "JSON Schema of a workflow").to(workflows::schema)]),
         at("/api/v1/agents", [get(VIEWER, "List the agents and how they are doing").to(agents::list)]),
+        at("/api/v1/agents/predict", [post(VIEWER, "Rank the agents for a task").to(learner::predict)]),
         at("/api/v1/agents/{id}", [get(VIEWER, "Show one agent").to(agents::show)]),
         at("/api/v1/agents/{id}/restart", [post(OPERATOR, "End an agent and start it anew").to(agents::restart)]),
         at("/api/v1/agents/{id}/drill", [post(ADMIN, "Have an agent fail on purpose").to(agents::drill)]),
+        at("/api/v1/learner", [get(VIEWER, "What was learned, and what waits to be stored").to(learner::status)]),
+        at("/api/v1/learner/drill", [post(ADMIN, "Have the learner fail on purpose").to(learner::drill)]),
         at("/api/v1/alerts", [get(VIEWER, "What is pending, firing, or was resolved of late").to(alerts::list)]),
         at("/api/v1/alerts/test", [post(OPERATOR, "Raise or end the exercise alert").to(alerts::exercise)]),
         at("/api/v1/alerts/{id}/ack", [post(OPERATOR, "Acknowledge a firing alert").to(alerts::ack)]),
@@ -158,6 +164,7 @@ pub fn configure(config: &mut ServiceConfig, edges: Edges) {
         .app_data(Data::new(edges.stream))
         .app_data(Data::new(edges.workflows))
         .app_data(Data::new(edges.agents))
+        .app_data(Data::new(edges.learner))
         .app_data(Data::new(edges.supervision))
         .app_data(Data::new(edges.tools))
         .app_data(Data::new(edges.playbooks))

@@ -13,6 +13,7 @@ use crate::workflow::run::Attempt;
 use crate::workflow::run::Note;
 use crate::workflow::run::Run;
 use crate::workflow::run::StepRun;
+use crate::workflow::step::Doer;
 use crate::workflow::step::Step;
 
 /// The run that a stored journal leads to.
@@ -44,7 +45,7 @@ pub fn shape(run: &Run, node: NodeId) -> api::run::Run {
         execution_time_ms: run.execution_time_ms(),
         coverage: run.coverage(),
         results: run.results().map(|(step, data)| (step.clone(), data.clone())).collect(),
-        steps: run.steps().map(|(step, state)| step_shape(step, state)).collect(),
+        steps: run.steps().enumerate().map(|(place, (step, state))| step_shape(run.doer(place), step, state)).collect(),
         audit_index: run.audit_index(),
         node,
         accepted: run.accepted(),
@@ -55,19 +56,21 @@ pub fn shape(run: &Run, node: NodeId) -> api::run::Run {
     }
 }
 
-fn step_shape(step: &Step, state: &StepRun) -> api::run::Step {
+fn step_shape(doer: Option<&Doer>, step: &Step, state: &StepRun) -> api::run::Step {
     let reason = state.note().map(|note| match note {
         Note::Skipped { detail, .. } => detail.clone(),
         Note::Ended(reason) => reason.detail.clone(),
     });
     api::run::Step {
         id: step.id.clone(),
-        agent: Some(step.agent.clone()),
-        tool: Some(step.tool.clone()),
+        agent: doer.map(|doer| doer.agent.clone()),
+        tool: doer.map(|doer| doer.tool.clone()),
         status: step_status(state.status()),
         attempts: state.attempts().iter().map(attempt_shape).collect(),
         output: state.output().cloned(),
-        chosen_by: None,
+        chosen_by: state
+            .chosen()
+            .map(|choice| api::run::ChosenBy { confidence: choice.confidence, reasons: choice.reasons.clone() }),
         audit_index: state.audit_index(),
         reason,
     }
@@ -87,8 +90,8 @@ fn attempt_shape(attempt: &Attempt) -> api::run::Attempt {
 pub fn checked(plan: &Plan) -> api::accepted::Checked {
     let step = |step: &Step| api::accepted::CheckedStep {
         id: step.id.to_string(),
-        agent: Some(step.agent.to_string()),
-        tool: Some(step.tool.to_string()),
+        agent: step.doer.as_ref().map(|doer| doer.agent.to_string()),
+        tool: step.doer.as_ref().map(|doer| doer.tool.to_string()),
         needs: step.needs.iter().map(ToString::to_string).collect(),
         timeout_ms: u64::try_from(step.timeout.as_millis()).ok(),
     };

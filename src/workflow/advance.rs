@@ -21,6 +21,8 @@ use crate::workflow::replay::Subject;
 use crate::workflow::result::StepResult;
 use crate::workflow::run::Phase;
 use crate::workflow::run::Run;
+use crate::workflow::step::Choice;
+use crate::workflow::step::Task;
 use crate::workflow::template::larger_than;
 
 /// How long a stopped attempt may take to end before it is settled without its result.
@@ -35,6 +37,11 @@ pub enum Trigger {
         step: StepId,
         attempt: u32,
         answer: Answer,
+    },
+    /// The learner answered an `Effect::Choose`; the error says why nobody was chosen.
+    Chosen {
+        step: StepId,
+        choice: Result<Choice, String>,
     },
     /// The time of the last `Effect::Wake` has come.
     Wake,
@@ -83,6 +90,8 @@ pub struct Advance {
 pub enum Effect {
     /// Hand the attempt to the agent, and come back with an `Answer` in any case: `NoAnswer` soon after `timeout`.
     Dispatch { step: StepId, agent: AgentId, tool: ToolId, attempt: u32, input: Arc<Value>, timeout: Duration },
+    /// Ask the learner who does this step, and come back with `Trigger::Chosen` in any case, within `timeout`.
+    Choose { step: StepId, task: Task, timeout: Duration },
     /// Raise the cancel flag of a running attempt; its answer is still awaited.
     Stop { step: StepId, attempt: u32 },
     /// Come back with `Trigger::Wake` at this time. A run has one timer: this replaces the one before.
@@ -125,6 +134,13 @@ impl Run {
                 });
                 match place {
                     Some(place) => self.answered(place, attempt, answer, at, &mut advance),
+                    None => return advance,
+                }
+            }
+            Trigger::Chosen { step, choice } => {
+                let asked = |place: &usize| self.steps[*place].phase == Phase::Pending && self.steps[*place].choosing;
+                match self.plan.place(&step).filter(asked) {
+                    Some(place) => self.chosen(place, choice, at, &mut advance),
                     None => return advance,
                 }
             }
@@ -173,26 +189,42 @@ impl Run {
         advance.events.push(event);
     }
 
+    fn chosen(&mut self, place: usize, choice: Result<Choice, String>, at: DateTime<Utc>, advance: &mut Advance) {
+        let step = self.plan.steps()[place].id.clone();
+        let event = match choice {
+            Ok(choice) => {
+                self.ready.push_front(place);
+                RunEvent::StepChosen { step, choice: Arc::new(choice) }
+            }
+            Err(detail) => {
+                let reason = Reason::new("no_agent_chosen", "learner", detail);
+                RunEvent::StepEnded { step, status: StepStatus::Failed, reason }
+            }
+        };
+        self.record(at, Subject::Step(place), event, advance);
+    }
+
     fn answered(&mut self, place: usize, attempt: u32, answer: Answer, at: DateTime<Utc>, advance: &mut Advance) {
         let step = &self.plan.steps()[place];
+        let agent = self.doer_name(place);
         let took = self.steps[place].attempts.last().map_or(0.0, |last| millis_between(last.started, at));
         let result = match answer {
-            Answer::Done(StepResult { output, findings, duration_ms }) => {
-                let output = output.checked(step.facts.needs_evidence);
+            Answer::Done(StepResult { output, findings, duration_ms, usage }) => {
+                let output = output.checked(self.doer(place).is_none_or(|doer| doer.facts.needs_evidence));
                 if larger_than(&output.data, self.plan.max_value_bytes()) {
                     let detail = format!("the result is larger than {} bytes", self.plan.max_value_bytes());
                     StepResult::without_data(Status::Failed, Reason::new("too_large", "result", detail), duration_ms)
                 } else {
-                    StepResult { output, findings, duration_ms }
+                    StepResult { output, findings, duration_ms, usage }
                 }
             }
             Answer::NotDone { detail } => {
-                let reason = Reason::new("agent_failed", step.agent.as_str(), detail);
+                let reason = Reason::new("agent_failed", agent, detail);
                 StepResult::without_data(Status::Failed, reason, took)
             }
             Answer::NoAnswer => {
-                let detail = format!("{} did not answer in time", step.agent);
-                let reason = Reason::new("no_answer", step.agent.as_str(), detail);
+                let detail = format!("{agent} did not answer in time");
+                let reason = Reason::new("no_answer", agent, detail);
                 StepResult::without_data(Status::TimedOut, reason, took)
             }
             Answer::Lost { detail } => return self.lose(place, detail, at, advance),
@@ -215,7 +247,7 @@ impl Run {
         if self.stopping.is_some()
             || failures >= step.retry.max_attempts
             || !step.retry.covers(&result.output)
-            || (broken_off && !step.facts.repeatable)
+            || (broken_off && !self.is_repeatable(place))
         {
             return None;
         }
@@ -223,10 +255,15 @@ impl Run {
         state.deadline.is_some_and(|deadline| until < deadline).then_some(until)
     }
 
+    /// May a call whose outcome is unknown be made again?
+    fn is_repeatable(&self, place: usize) -> bool {
+        self.doer(place).is_some_and(|doer| doer.facts.repeatable)
+    }
+
     fn lose(&mut self, place: usize, detail: String, at: DateTime<Utc>, advance: &mut Advance) {
         let (step, state) = (&self.plan.steps()[place], &self.steps[place]);
         let attempt = state.attempts.last().map_or(1, |last| last.n);
-        let again = step.facts.repeatable && self.stopping.is_none() && state.lost < MOST_LOST;
+        let again = self.is_repeatable(place) && self.stopping.is_none() && state.lost < MOST_LOST;
         let event = RunEvent::AttemptLost { step: step.id.clone(), attempt, detail, again };
         self.record(at, Subject::Step(place), event, advance);
     }
@@ -249,8 +286,8 @@ impl Run {
         } else if state.deadline.is_some_and(|deadline| not_before < deadline) {
             RunEvent::StepDeferred { step: id, attempt, not_before, detail }
         } else {
-            let detail = format!("{} did not take the step within its time: {detail}", step.agent);
-            let reason = Reason::new("agent_unavailable", step.agent.as_str(), detail);
+            let detail = format!("{} did not take the step within its time: {detail}", self.doer_name(place));
+            let reason = Reason::new("agent_unavailable", self.doer_name(place), detail);
             RunEvent::StepEnded { step: id, status: StepStatus::TimedOut, reason }
         };
         self.record(at, Subject::Step(place), event, advance);

@@ -29,19 +29,18 @@ pub fn link(mode: Mode, inputs: &Value, drafts: Vec<Draft>, reader: &mut Reader)
 }
 
 fn finished(draft: Draft) -> Option<Step> {
-    let doer = draft.doer?;
+    let work = draft.work?;
     let needs = draft.needs.iter().map(|(name, _)| StepId::new(name)).collect::<Result<_, _>>().ok()?;
     Some(Step {
         id: draft.id?,
-        agent: doer.agent,
-        tool: doer.tool,
+        doer: work.doer,
+        task: work.task,
         input: draft.input,
         needs,
         when: draft.when,
-        timeout: draft.timeout.unwrap_or(doer.timeout),
+        timeout: draft.timeout.unwrap_or(work.timeout),
         attempt_timeout: draft.attempt_timeout,
         retry: draft.retry,
-        facts: doer.facts,
     })
 }
 

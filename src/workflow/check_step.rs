@@ -13,8 +13,10 @@ use crate::workflow::expr::Expr;
 use crate::workflow::fault::below;
 use crate::workflow::fault::did_you_mean;
 use crate::workflow::plan::Mode;
+use crate::workflow::step::Doer;
 use crate::workflow::step::Jitter;
 use crate::workflow::step::Retry;
+use crate::workflow::step::Task;
 use crate::workflow::step::ToolFacts;
 use crate::workflow::template::Template;
 use crate::workflow::template::larger_than;
@@ -23,13 +25,14 @@ use crate::workflow::world::World;
 
 const MOST_ATTEMPTS: u64 = 100;
 const LARGEST_FACTOR: f64 = 100.0;
+const LONGEST_TASK: usize = 4_000;
 
 /// A step as far as it could be read; what is missing has its fault already.
 #[derive(Debug)]
 pub struct Draft {
     pub pointer: String,
     pub id: Option<StepId>,
-    pub doer: Option<Doer>,
+    pub work: Option<Work>,
     pub input: Option<Template>,
     /// Names and where they stand; they may name no step.
     pub needs: Vec<(String, String)>,
@@ -39,13 +42,12 @@ pub struct Draft {
     pub retry: Retry,
 }
 
-/// Who does a step, and with what.
+/// What a step does: a doer, or a task for whoever is chosen.
 #[derive(Debug, Clone)]
-pub struct Doer {
-    pub agent: AgentId,
-    pub tool: ToolId,
-    pub facts: ToolFacts,
-    /// The agent's.
+pub struct Work {
+    pub doer: Option<Doer>,
+    pub task: Option<Task>,
+    /// The agent's; of a task the longest of the agents that may be chosen.
     pub timeout: Duration,
 }
 
@@ -56,7 +58,10 @@ pub fn step(value: &Value, pointer: &str, mode: Mode, world: &World, reader: &mu
         Some(value) => draft.id = id(value, &below(pointer, "id"), reader),
         None => reader.fault(pointer, "a step needs an `id`"),
     }
-    draft.doer = doer(fields, pointer, world, reader);
+    draft.work = match fields.get("task") {
+        Some(value) => task(value, fields, pointer, world, reader),
+        None => doer(fields, pointer, world, reader),
+    };
     draft.input = fields.get("input").and_then(|value| input(value, &below(pointer, "input"), world, reader));
     draft.needs = needs(fields, pointer, mode, reader);
     draft.when = fields.get("when").and_then(|value| when(value, &below(pointer, "when"), reader));
@@ -89,7 +94,7 @@ pub fn agent_step(
         name = format!("{name}_{uses}");
     }
     draft.id = StepId::new(&name).map_err(|error| reader.fault(pointer, error.to_string())).ok();
-    draft.doer = default_doer(&agent, facts, pointer, world, reader);
+    draft.work = default_doer(&agent, facts, pointer, world, reader);
     draft
 }
 
@@ -98,7 +103,7 @@ impl Draft {
         Draft {
             pointer: pointer.to_owned(),
             id: None,
-            doer: None,
+            work: None,
             input: None,
             needs: Vec::new(),
             when: None,
@@ -114,11 +119,49 @@ fn id(value: &Value, pointer: &str, reader: &mut Reader) -> Option<StepId> {
     StepId::new(text).map_err(|error| reader.fault(pointer, error.to_string())).ok()
 }
 
-fn doer(fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut Reader) -> Option<Doer> {
+fn task(value: &Value, fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut Reader) -> Option<Work> {
+    let task_pointer = below(pointer, "task");
+    if fields.contains_key("agent") {
+        reader.fault(&task_pointer, "a step names its `agent` or has a `task` for whoever is chosen, not both");
+        return None;
+    }
+    let text = reader.text(value, &task_pointer)?.trim();
+    if text.is_empty() || text.len() > LONGEST_TASK {
+        reader.fault(&task_pointer, format!("must have 1 to {LONGEST_TASK} bytes"));
+        return None;
+    }
+    let tool = match fields.get("tool") {
+        Some(value) => Some(tool(value, &below(pointer, "tool"), world, reader)?.0.clone()),
+        None => None,
+    };
+    let may = |facts: &&AgentFacts| tool.as_ref().is_none_or(|tool| facts.tools.contains(tool));
+    let Some(timeout) = world.agents.values().filter(may).map(|facts| facts.timeout).max() else {
+        reader.fault(below(pointer, "tool"), "no agent is granted this tool");
+        return None;
+    };
+    Some(Work { doer: None, task: Some(Task { text: text.to_owned(), tool }), timeout })
+}
+
+fn tool<'w>(
+    value: &Value,
+    pointer: &str,
+    world: &'w World,
+    reader: &mut Reader,
+) -> Option<(&'w ToolId, &'w ToolFacts)> {
+    let text = reader.text(value, pointer)?;
+    let found = world.tools.get_key_value(text);
+    if found.is_none() {
+        let hint = did_you_mean(text, world.tools.keys().map(ToolId::as_str));
+        reader.fault(pointer, format!("there is no tool `{text}`{hint}"));
+    }
+    found
+}
+
+fn doer(fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut Reader) -> Option<Work> {
     let Some(value) = fields.get("agent") else {
         // A step of a kind that is refused as a whole has its fault already.
         if !document::STEP.later.iter().any(|key| fields.contains_key(*key)) {
-            reader.fault(pointer, "a step needs an `agent`");
+            reader.fault(pointer, "a step needs an `agent`, or a `task` for which one is chosen");
         }
         return None;
     };
@@ -128,19 +171,15 @@ fn doer(fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut 
         return default_doer(&agent, facts, &below(pointer, "agent"), world, reader);
     };
     let tool_pointer = below(pointer, "tool");
-    let text = reader.text(value, &tool_pointer)?;
-    let Some((tool, facts)) = world.tools.get_key_value(text) else {
-        let hint = did_you_mean(text, world.tools.keys().map(ToolId::as_str));
-        reader.fault(&tool_pointer, format!("there is no tool `{text}`{hint}"));
-        return None;
-    };
+    let (tool, facts) = tool(value, &tool_pointer, world, reader)?;
     let (agent, of_agent) = agent?;
     if !of_agent.tools.contains(tool) {
         let granted: Vec<_> = of_agent.tools.iter().map(ToolId::as_str).collect();
         reader.fault(tool_pointer, format!("{agent} is not granted `{tool}`; it has {}", granted.join(", ")));
         return None;
     }
-    Some(Doer { agent, tool: tool.clone(), facts: *facts, timeout: of_agent.timeout })
+    let doer = Doer { agent, tool: tool.clone(), facts: *facts };
+    Some(Work { doer: Some(doer), task: None, timeout: of_agent.timeout })
 }
 
 fn agent<'w>(value: &Value, pointer: &str, world: &'w World, reader: &mut Reader) -> Option<(AgentId, &'w AgentFacts)> {
@@ -159,13 +198,14 @@ fn default_doer(
     pointer: &str,
     world: &World,
     reader: &mut Reader,
-) -> Option<Doer> {
+) -> Option<Work> {
     let found = facts.tools.first().and_then(|tool| world.tools.get_key_value(tool));
     if found.is_none() {
         reader.fault(pointer, format!("{agent} has no default tool; name one with `tool`"));
     }
     let (tool, of_tool) = found?;
-    Some(Doer { agent: agent.clone(), tool: tool.clone(), facts: *of_tool, timeout: facts.timeout })
+    let doer = Doer { agent: agent.clone(), tool: tool.clone(), facts: *of_tool };
+    Some(Work { doer: Some(doer), task: None, timeout: facts.timeout })
 }
 
 fn input(value: &Value, pointer: &str, world: &World, reader: &mut Reader) -> Option<Template> {

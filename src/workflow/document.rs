@@ -27,19 +27,8 @@ pub const RUN: Keys = Keys {
 
 pub const STEP: Keys = Keys {
     of: "a step",
-    known: &["id", "agent", "tool", "input", "needs", "when", "timeout", "attempt_timeout", "retry"],
-    later: &[
-        "task",
-        "for_each",
-        "max_parallel",
-        "approve",
-        "host",
-        "on_failure",
-        "sleep",
-        "wait_for",
-        "playbook",
-        "inputs",
-    ],
+    known: &["id", "agent", "task", "tool", "input", "needs", "when", "timeout", "attempt_timeout", "retry"],
+    later: &["for_each", "max_parallel", "approve", "host", "on_failure", "sleep", "wait_for", "playbook", "inputs"],
 };
 
 pub const RETRY: Keys =

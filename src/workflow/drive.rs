@@ -74,8 +74,8 @@ impl Run {
                     RunEvent::StepEnded { step: id, status: StepStatus::Cancelled, reason: reason.clone() }
                 }
                 Phase::Running if patience_is_over => {
-                    let detail = format!("{} and {} did not stop in time", reason.detail, step.agent);
-                    let reason = Reason::new(&reason.code, step.agent.as_str(), detail);
+                    let detail = format!("{} and {} did not stop in time", reason.detail, self.doer_name(place));
+                    let reason = Reason::new(&reason.code, self.doer_name(place), detail);
                     RunEvent::StepEnded { step: id, status: StepStatus::Cancelled, reason }
                 }
                 Phase::Running | Phase::Settled(_) => continue,
@@ -123,6 +123,7 @@ impl Run {
                 return self.record(at, subject, event, advance);
             }
         };
+        let Some(doer) = self.doer(place).cloned() else { return self.choose(place, advance) };
         let attempt = self.steps[place].next_attempt();
         let started = RunEvent::StepStarted { step: step.id.clone(), attempt, input: Arc::clone(&input) };
         self.record(at, subject, started, advance);
@@ -132,12 +133,21 @@ impl Run {
         });
         advance.effects.push(Effect::Dispatch {
             step: step.id.clone(),
-            agent: step.agent.clone(),
-            tool: step.tool.clone(),
+            agent: doer.agent,
+            tool: doer.tool,
             attempt,
             input,
             timeout: step.attempt_timeout.map_or(until_deadline, |longest| until_deadline.min(longest)),
         });
+    }
+
+    /// The step begins once the learner has said who does it. Nothing is journalled yet: after a crash it is asked again.
+    fn choose(&mut self, place: usize, advance: &mut Advance) {
+        self.steps[place].choosing = true;
+        let step = &self.plan.steps()[place];
+        if let Some(task) = step.task.clone() {
+            advance.effects.push(Effect::Choose { step: step.id.clone(), task, timeout: step.timeout });
+        }
     }
 
     fn prepare(&self, place: usize) -> Result<Prepared, Reason> {

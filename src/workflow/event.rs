@@ -10,6 +10,7 @@ use crate::toolkit::output::Reason;
 use crate::toolkit::output::Status;
 use crate::workflow::plan::Plan;
 use crate::workflow::result::StepResult;
+use crate::workflow::step::Choice;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -17,6 +18,11 @@ pub enum RunEvent {
     Accepted {
         plan: Plan,
         by: String,
+    },
+    /// The learner chose who does a step that names no agent.
+    StepChosen {
+        step: StepId,
+        choice: Arc<Choice>,
     },
     /// An attempt is about to be handed to the agent.
     StepStarted {
@@ -120,6 +126,7 @@ impl RunEvent {
     pub fn kind(&self) -> &'static str {
         match self {
             RunEvent::Accepted { .. } => "accepted",
+            RunEvent::StepChosen { .. } => "step_chosen",
             RunEvent::StepStarted { .. } => "step_started",
             RunEvent::AttemptDone { .. } => "attempt_done",
             RunEvent::AttemptLost { .. } => "attempt_lost",
@@ -136,7 +143,8 @@ impl RunEvent {
 
     pub fn step(&self) -> Option<&StepId> {
         match self {
-            RunEvent::StepStarted { step, .. }
+            RunEvent::StepChosen { step, .. }
+            | RunEvent::StepStarted { step, .. }
             | RunEvent::AttemptDone { step, .. }
             | RunEvent::AttemptLost { step, .. }
             | RunEvent::StepDeferred { step, .. }

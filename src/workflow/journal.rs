@@ -11,7 +11,7 @@ use crate::workflow::event::RunEvent;
 use crate::workflow::event::status_word;
 use crate::workflow::record::JournalRow;
 use crate::workflow::run::Run;
-use crate::workflow::step::Step;
+use crate::workflow::step::Doer;
 
 /// Who writes, and when.
 #[derive(Debug, Clone, Copy)]
@@ -23,14 +23,14 @@ pub struct Writer<'a> {
 
 /// The row of an event of this run.
 pub fn row_for(run: &Run, seq: u32, event: &RunEvent, writer: Writer<'_>) -> Result<JournalRow, serde_json::Error> {
-    let step = step_of(run, event);
+    let doer = doer_of(run, event);
     Ok(JournalRow {
         seq,
         at: writer.at,
         kind: event.kind().to_owned(),
         step: event.step().cloned(),
-        agent: step.map(|step| step.agent.clone()),
-        tool: step.map(|step| step.tool.clone()),
+        agent: doer.map(|doer| doer.agent.clone()),
+        tool: doer.map(|doer| doer.tool.clone()),
         status: match event {
             RunEvent::AttemptDone { result, .. } => Some(status_word(result.output.status).to_owned()),
             _ => None,
@@ -55,11 +55,11 @@ pub fn entry_for(run: &Run, event: &RunEvent, writer: Writer<'_>) -> Option<Entr
         detail: None,
     };
     let of_attempt = |outcome: &str, attempt: u32| {
-        let step = step_of(run, event)?;
+        let doer = doer_of(run, event)?;
         Some(Entry {
-            subject: format!("run/{}/step/{}", run.id(), step.id),
-            detail: Some(format!("{}, attempt {attempt}", step.tool)),
-            ..of_run(step.agent.as_str(), "step.done", outcome)
+            subject: format!("run/{}/step/{}", run.id(), event.step()?),
+            detail: Some(format!("{}, attempt {attempt}", doer.tool)),
+            ..of_run(doer.agent.as_str(), "step.done", outcome)
         })
     };
     match event {
@@ -77,7 +77,8 @@ pub fn entry_for(run: &Run, event: &RunEvent, writer: Writer<'_>) -> Option<Entr
         RunEvent::Paused { by } => Some(of_run(by, "run.paused", "ok")),
         RunEvent::Resumed { by } => Some(of_run(by, "run.resumed", "ok")),
         RunEvent::Finished { status, .. } => Some(of_run("service", "run.finished", status.as_str())),
-        RunEvent::StepStarted { .. }
+        RunEvent::StepChosen { .. }
+        | RunEvent::StepStarted { .. }
         | RunEvent::StepDeferred { .. }
         | RunEvent::StepSkipped { .. }
         | RunEvent::StepEnded { .. }
@@ -85,8 +86,8 @@ pub fn entry_for(run: &Run, event: &RunEvent, writer: Writer<'_>) -> Option<Entr
     }
 }
 
-fn step_of<'r>(run: &'r Run, event: &RunEvent) -> Option<&'r Step> {
-    run.plan().step(event.step()?)
+fn doer_of<'r>(run: &'r Run, event: &RunEvent) -> Option<&'r Doer> {
+    run.doer(run.plan().place(event.step()?)?)
 }
 
 fn sha256(bytes: &[u8]) -> Digest {

@@ -116,6 +116,10 @@ impl Run {
                 matches!(step.phase, Phase::Pending | Phase::Waiting { .. })
                     && step.unmet == 0
                     && *attempt == step.next_attempt()
+                    && self.doer(place).is_some()
+            }
+            RunEvent::StepChosen { .. } => {
+                step.phase == Phase::Pending && step.unmet == 0 && self.doer(place).is_none()
             }
             RunEvent::AttemptDone { attempt, .. }
             | RunEvent::AttemptLost { attempt, .. }
@@ -171,6 +175,11 @@ impl Run {
 
     fn apply_to_step(&mut self, at: DateTime<Utc>, place: usize, event: &RunEvent) {
         match event {
+            RunEvent::StepChosen { choice, .. } => {
+                let step = &mut self.steps[place];
+                step.chosen = Some(choice.clone());
+                step.choosing = false;
+            }
             RunEvent::StepStarted { attempt, input, .. } => {
                 let timeout = self.plan.steps()[place].timeout;
                 self.leave_phase(place);

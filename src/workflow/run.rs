@@ -28,6 +28,8 @@ use crate::workflow::event::SkipCause;
 use crate::workflow::event::StepStatus;
 use crate::workflow::plan::Plan;
 use crate::workflow::result::StepResult;
+use crate::workflow::step::Choice;
+use crate::workflow::step::Doer;
 use crate::workflow::step::Step;
 use crate::workflow::summary::Counts;
 
@@ -82,6 +84,10 @@ pub(super) struct Finish {
 pub struct StepRun {
     pub(super) phase: Phase,
     pub(super) attempts: Vec<Attempt>,
+    /// By the learner.
+    pub(super) chosen: Option<Arc<Choice>>,
+    /// The learner was asked.
+    pub(super) choosing: bool,
     /// Needs that have not settled.
     pub(super) unmet: usize,
     /// The step to blame, once one that this step needs did not succeed.
@@ -201,6 +207,17 @@ impl Run {
         self.steps.get(self.plan.place(id)?)
     }
 
+    /// Who does the step at this place, as the document says or as it was chosen; none: it has not been chosen yet.
+    pub fn doer(&self, place: usize) -> Option<&Doer> {
+        let named = self.plan.steps().get(place)?.doer.as_ref();
+        named.or_else(|| self.steps[place].chosen.as_ref().map(|choice| &choice.doer))
+    }
+
+    /// For sentences about the step at this place.
+    pub(super) fn doer_name(&self, place: usize) -> &str {
+        self.doer(place).map_or("nobody", |doer| doer.agent.as_str())
+    }
+
     /// The data of each step that gave any.
     pub fn results(&self) -> impl Iterator<Item = (&StepId, &Value)> {
         self.steps().filter_map(|(step, state)| {
@@ -242,6 +259,8 @@ impl StepRun {
         StepRun {
             phase: Phase::Pending,
             attempts: Vec::new(),
+            chosen: None,
+            choosing: false,
             unmet,
             blocked_by: None,
             counted: 0,
@@ -265,6 +284,11 @@ impl StepRun {
 
     pub fn attempts(&self) -> &[Attempt] {
         &self.attempts
+    }
+
+    /// How its agent was chosen, where the document names none.
+    pub fn chosen(&self) -> Option<&Choice> {
+        self.chosen.as_deref()
     }
 
     /// When a waiting step is tried again.

@@ -18,8 +18,11 @@ use crate::workflow::time_form::optional_millis;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     pub id: StepId,
-    pub agent: AgentId,
-    pub tool: ToolId,
+    /// None: the learner chooses one when the step is to begin, for its `task`.
+    #[serde(flatten)]
+    pub doer: Option<Doer>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
     /// None: an empty object, or in a pipeline the data of the step before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Template>,
@@ -34,7 +37,33 @@ pub struct Step {
     #[serde(rename = "attempt_timeout_ms", with = "optional_millis")]
     pub attempt_timeout: Option<Duration>,
     pub retry: Retry,
+}
+
+/// Who does a step, and with what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doer {
+    pub agent: AgentId,
+    pub tool: ToolId,
     pub facts: ToolFacts,
+}
+
+/// What is to be done, in words, where the document names no agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    pub text: String,
+    /// Only agents that are granted this one; none: the chosen agent's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<ToolId>,
+}
+
+/// The learner's choice for a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    #[serde(flatten)]
+    pub doer: Doer,
+    /// Expected chance of success.
+    pub confidence: f64,
+    pub reasons: Vec<String>,
 }
 
 /// What the engine must know about a tool; pinned, so that a later release does not change a run under way.

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use actix_rt::{Arbiter, System};
 use dsmil::actors::child::{ChildOptions, ChildSpec, Place};
+use dsmil::actors::engine_doors::Doors;
 use dsmil::actors::home::Home;
-use dsmil::actors::orchestrator::{Doors, Orchestrator};
+use dsmil::actors::orchestrator::Orchestrator;
 use dsmil::actors::root::start_root_at;
 use dsmil::actors::slot::Ref;
 use dsmil::actors::supervisor::SupervisorSpec;
+use dsmil::actors::teach::Teach;
 use dsmil::ids::{AgentId, NodeId, RunId, ToolId};
 use dsmil::messages::agent::RunStep;
+use dsmil::messages::learner::Choose;
 use dsmil::messages::orchestrator::{GetEngineStatus, GetRun, StartError, StartRun, WatchRun};
 use dsmil::messages::port::Port;
 use dsmil::messages::store::AppendRun;
@@ -22,7 +25,7 @@ use dsmil::workflow::check::check;
 use dsmil::workflow::plan::Plan;
 use dsmil::workflow::record::{Appended, StoreError, StoredRun};
 use dsmil::workflow::result::StepResult;
-use dsmil::workflow::step::ToolFacts;
+use dsmil::workflow::step::{Choice, Doer, Task, ToolFacts};
 use dsmil::workflow::world::{AgentFacts, World};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -67,7 +70,22 @@ impl Outside {
 
     fn work(&self, order: &RunStep) -> StepResult {
         self.seen.lock().push(Seen::Step(order.step.to_string(), order.attempt));
-        StepResult { output: Output::ok(order.input.clone(), Vec::new()), findings: Vec::new(), duration_ms: 1.0 }
+        StepResult {
+            output: Output::ok(order.input.clone(), Vec::new()),
+            findings: Vec::new(),
+            duration_ms: 1.0,
+            usage: None,
+        }
+    }
+
+    /// TESTBED does what is asked in one word.
+    fn choose(&self, task: &Task) -> Result<Choice, String> {
+        if task.text.contains(' ') {
+            return Err("nobody is confident".to_owned());
+        }
+        let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: true };
+        let doer = Doer { agent: agent(), tool: ToolId::new("cp.echo").expect("id"), facts };
+        Ok(Choice { doer, confidence: 0.75, reasons: vec!["it is told to".to_owned()] })
     }
 
     fn seen(&self) -> Vec<Seen> {
@@ -79,16 +97,19 @@ fn agent() -> AgentId {
     AgentId::new("TESTBED").expect("id")
 }
 
-fn plan() -> Plan {
+fn world() -> World {
     let tool = ToolId::new("cp.echo").expect("id");
     let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false };
     let agents =
         BTreeMap::from([(agent(), AgentFacts { tools: vec![tool.clone()], timeout: Duration::from_secs(30) })]);
-    let world = World { agents, tools: BTreeMap::from([(tool, facts)]), ..World::default() };
+    World { agents, tools: BTreeMap::from([(tool, facts)]), ..World::default() }
+}
+
+fn plan() -> Plan {
     let document = json!({"name": "two", "mode": "sequential", "steps": [
         {"id": "a", "agent": "TESTBED", "tool": "cp.echo"}, {"id": "b", "agent": "TESTBED", "tool": "cp.echo"},
     ]});
-    check(&document, &world).expect("a plan")
+    check(&document, &world()).expect("a plan")
 }
 
 /// Runs a test with an orchestrator that found `open` runs in the journal.
@@ -100,7 +121,7 @@ fn with_engine<F: Future<Output = ()>>(
     let runtime =
         || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("runtime");
     System::with_tokio_rt(runtime).block_on(async move {
-        let (appending, working) = (outside.clone(), outside);
+        let (appending, choosing, working) = (outside.clone(), outside.clone(), outside);
         let step = Port::answering(move |order: RunStep| Ok(Ok(working.work(&order))));
         let doors = Doors {
             agents: Arc::new(BTreeMap::from([(agent(), step)])),
@@ -108,6 +129,8 @@ fn with_engine<F: Future<Output = ()>>(
             append: Port::answering(move |append| Ok(appending.append(append))),
             load_open: Port::answering(move |_| Ok(Ok(open.clone()))),
             feed: Port::answering(|_| Ok(())),
+            choose: Port::answering(move |Choose(task)| Ok(Ok(choosing.choose(&task)))),
+            teach: Teach::new(Port::answering(|_| Ok(Ok(())))),
         };
         let home = Home::given("test", Arbiter::current());
         let node = NodeId::new("n").expect("id");
@@ -157,6 +180,22 @@ fn nothing_is_done_before_it_is_journalled() {
     let next = ["attempt_done", "step_started"];
     let expected = [append(&BEGIN), step("a", 1), append(&next), step("b", 1), append(&["attempt_done", "finished"])];
     assert_eq!(outside.seen(), expected);
+}
+
+#[test]
+fn a_task_is_given_to_whom_the_learner_chooses_and_the_choice_is_journalled() {
+    let outside = Outside::default();
+    with_engine(outside.clone(), Vec::new(), async |engine| {
+        let steps = json!([{"id": "a", "task": "anything"}, {"id": "b", "task": "not a word"}]);
+        let plan = check(&json!({"mode": "parallel", "steps": steps}), &world()).expect("a plan");
+        let run = engine.port().ask(StartRun { plan, by: "token:test".into() }).await.expect("answered");
+        ended(&engine, run.expect("accepted")).await;
+    });
+    let kinds: Vec<String> = outside.stored.lock().iter().flat_map(|a| a.rows.iter().map(|r| r.kind.clone())).collect();
+    for (kind, count) in [("step_chosen", 1), ("step_started", 1), ("attempt_done", 1), ("step_ended", 1)] {
+        assert_eq!(kinds.iter().filter(|found| *found == kind).count(), count, "{kind} in {kinds:?}");
+    }
+    assert!(outside.seen().contains(&step("a", 1)));
 }
 
 #[test]

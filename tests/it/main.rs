@@ -18,6 +18,10 @@ mod faults;
 #[cfg(test)]
 mod journey;
 #[cfg(test)]
+mod learner;
+#[cfg(test)]
+mod learning;
+#[cfg(test)]
 mod privileges;
 #[cfg(test)]
 mod roster;

@@ -25,6 +25,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("agents", &["ids", "toolkit"]),
     ("judges", &["ids", "toolkit"]),
     ("workflow", &["ids", "toolkit", "agents", "audit", "judges", "resilience"]),
+    ("learning", &["ids", "toolkit", "agents", "workflow"]),
     (
         "api",
         &[
@@ -39,6 +40,7 @@ const CORE: &[(&str, &[&str])] = &[
             "judges",
             "resilience",
             "workflow",
+            "learning",
         ],
     ),
 ];

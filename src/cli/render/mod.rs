@@ -3,6 +3,7 @@ pub mod agent;
 pub mod audit;
 pub mod check;
 pub mod playbook;
+pub mod prediction;
 pub mod run;
 pub mod supervision;
 pub mod table;

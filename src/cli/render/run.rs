@@ -52,6 +52,16 @@ pub fn show(run: &Run, style: Style) -> String {
     ]));
     out.push('\n');
     out.push_str(&steps(&run.steps, style));
+    if run.steps.iter().any(|step| step.chosen_by.is_some()) {
+        out.push('\n');
+    }
+    for step in &run.steps {
+        if let (Some(agent), Some(chosen)) = (&step.agent, &step.chosen_by) {
+            let why = chosen.reasons.join("; ");
+            let confidence = percent(Some(chosen.confidence));
+            line(&mut out, format_args!("{}: {agent} was chosen, confidence {confidence}: {}", step.id, clean(&why)));
+        }
+    }
     if !run.findings.is_empty() {
         out.push('\n');
         out.push_str(&findings(&run.findings, style));

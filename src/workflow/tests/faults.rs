@@ -125,7 +125,7 @@ fn what_is_said_of_a_step_is_checked() {
         json!({"steps": [{}, 7, {"id": "w", "sleep": "2s"}]}),
         &[
             ("/steps/0", "a step needs an `id`"),
-            ("/steps/0", "a step needs an `agent`"),
+            ("/steps/0", "a step needs an `agent`, or a `task` for which one is chosen"),
             ("/steps/1", "must be an object, not a number"),
             ("/steps/2/sleep", "this release does not carry out `sleep` of a step yet"),
         ],
@@ -247,7 +247,11 @@ fn the_short_forms_are_checked_too() {
 #[test]
 fn the_short_forms_name_steps_after_agents_and_give_inputs() {
     let of_agents = plan(json!({"agents": ["TESTBED", "HARDWARE-DELL", "TESTBED"], "mode": "sequential"}));
-    let steps: Vec<_> = of_agents.steps().iter().map(|step| format!("{}={}", step.id, step.tool)).collect();
+    let steps: Vec<_> = of_agents
+        .steps()
+        .iter()
+        .map(|step| format!("{}={}", step.id, step.doer.as_ref().expect("an agent").tool))
+        .collect();
     assert_eq!(steps, ["TESTBED=cp.echo", "HARDWARE_DELL=fs.manifest", "TESTBED_2=cp.echo"]);
     let of_playbook = plan(json!({"playbook": "scan", "inputs": {"root": "/opt"}, "priority": "critical"}));
     assert_eq!((of_playbook.name(), of_playbook.inputs()), ("scan", &json!({"root": "/opt"})));

@@ -137,7 +137,8 @@ fn an_expression_without_a_value_fails_the_step_without_an_attempt() {
 #[test]
 fn success_without_evidence_and_values_too_large_are_failures() {
     let mut bench = Bench::start(one(json!({"tool": "fs.manifest"})));
-    let bare = StepResult { output: Output::ok(json!(1), Vec::new()), findings: Vec::new(), duration_ms: 1.0 };
+    let bare =
+        StepResult { output: Output::ok(json!(1), Vec::new()), findings: Vec::new(), duration_ms: 1.0, usage: None };
     bench.answer("a", Answer::Done(bare));
     let output = bench.run.step(&step_id("a")).and_then(|step| step.output()).expect("an output");
     assert_eq!(output.reason.as_ref().map(|reason| reason.code.as_str()), Some("no_evidence"));
@@ -176,7 +177,7 @@ fn what_another_attempt_would_not_change_is_not_tried_again() {
     let retry = json!({"max_attempts": 5, "not_on": ["timed_out", "io"]});
     let with_code = |code: &str| {
         let output = Output::without_data(Status::Failed, Reason::new(code, "test", "for the test"));
-        Answer::Done(StepResult { output, findings: Vec::new(), duration_ms: 1.0 })
+        Answer::Done(StepResult { output, findings: Vec::new(), duration_ms: 1.0, usage: None })
     };
     for (answer, ends) in [
         (done(Status::Denied, Value::Null), "a:denied"),

@@ -7,3 +7,4 @@ mod model;
 mod pausing;
 mod recovery;
 mod support;
+mod tasks;

@@ -165,7 +165,7 @@ fn check_journal(bench: &Bench) -> BTreeMap<String, StepStatus> {
             RunEvent::StepStarted { .. } => {
                 assert!(!ended.contains_key(&id), "{id} begins after its end");
                 assert!(needs_of(&id).iter().all(|need| satisfied.get(need) == Some(&true)), "{id} begins too early");
-                let may_repeat = step.is_some_and(|step| step.facts.repeatable);
+                let may_repeat = step.and_then(|step| step.doer.as_ref()).is_some_and(|doer| doer.facts.repeatable);
                 assert!(may_repeat || !losses.contains_key(&id), "{id} is repeated, its outcome being unknown");
                 None
             }

@@ -93,7 +93,7 @@ pub fn output(status: Status, data: Value) -> Output {
 }
 
 pub fn done(status: Status, data: Value) -> Answer {
-    Answer::Done(StepResult { output: output(status, data), findings: Vec::new(), duration_ms: 2.0 })
+    Answer::Done(StepResult { output: output(status, data), findings: Vec::new(), duration_ms: 2.0, usage: None })
 }
 
 pub fn ok(data: Value) -> Answer {
@@ -139,7 +139,7 @@ impl Bench {
         assert_eq!(self.run.next_seq() as usize, self.journal.len());
         for effect in advance.effects {
             match effect {
-                Effect::Dispatch { .. } => self.pending.push(effect),
+                Effect::Dispatch { .. } | Effect::Choose { .. } => self.pending.push(effect),
                 Effect::Stop { step, attempt } => self.stopped.push((step, attempt)),
                 Effect::Wake { at } => self.wake = Some(at),
                 Effect::Finished => self.ended = true,

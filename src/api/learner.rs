@@ -1,0 +1,50 @@
+//! Who should do a task, and how far the learner is.
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::ids::AgentId;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    pub task: String,
+    /// Hints, whose values are read with the task.
+    #[serde(default)]
+    pub context: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// Null when no agent is confident; the figures are then those of who came nearest.
+    pub agent_id: Option<AgentId>,
+    /// Expected chance of success, 0 to 1.
+    pub confidence: f64,
+    /// The chance is above this with 95 %.
+    pub lower: f64,
+    /// How many past runs near the task weigh in.
+    pub n_eff: f64,
+    /// Another agent has the higher confidence; this one is tried to learn more of it.
+    pub explored: bool,
+    pub reasons: Vec<String>,
+    /// All agents, first who would be chosen first.
+    pub ranking: Vec<Ranked>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ranked {
+    pub agent_id: AgentId,
+    pub confidence: f64,
+    pub lower: f64,
+    pub n_eff: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LearnerStatus {
+    /// Lessons on disk that the database does not have yet, and their bytes.
+    pub waiting: u64,
+    pub bytes: u64,
+    /// Since the learner was last started.
+    pub landed: u64,
+    pub dropped: u64,
+}

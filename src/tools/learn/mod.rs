@@ -1,0 +1,2 @@
+//! Tools about what the service has learned of itself.
+pub mod learn_stats;
