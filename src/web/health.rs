@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz` for those who watch the service, and the plain page at `/`.
+//! `/livez` and `/readyz` for those who watch the service.
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -45,17 +45,6 @@ pub async fn ready(deps: Data<Health>) -> HttpResponse {
     let ready = parts.iter().all(|part| part.ok);
     let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.json(Readiness { ready, parts })
-}
-
-pub async fn home() -> HttpResponse {
-    let page = concat!(
-        "dsmil ",
-        env!("CARGO_PKG_VERSION"),
-        "\n\nThe API is at /api/v1 and needs `Authorization: Bearer TOKEN`; the first token is in `admin.token`\n\
-         in the data directory of the service. On its own host `dsmil --help` says what can be asked.\n\
-         Whether it is ready: /readyz. The signed audit log: /api/v1/audit/checkpoint.\n"
-    );
-    HttpResponse::Ok().content_type(ContentType::plaintext()).body(page)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub(crate) mod fakes;
 pub mod health;
 pub mod hosts;
 pub mod learner;
+pub mod pages;
 pub mod playbooks;
 pub mod prometheus;
 pub mod routes;

@@ -25,6 +25,7 @@ use crate::web::health::Health;
 use crate::web::hosts::Hosts;
 use crate::web::learner;
 use crate::web::learner::Learner;
+use crate::web::pages;
 use crate::web::playbooks;
 use crate::web::playbooks::Playbooks;
 use crate::web::sessions;
@@ -89,7 +90,10 @@ pub struct Method {
 /// Every address in one list.
 pub fn table() -> Vec<Resource> {
     vec![
-        at("/", [get(Anyone, "The dashboard").to(health::home)]),
+        at("/", [get(Anyone, "The dashboard").to(pages::page)]),
+        at("/{page:agents|workflows|alerts|audit}", [get(Anyone, "A page of the dashboard").to(pages::page)]),
+        at("/{page:agents|workflows}/{id}", [get(Anyone, "A page of the dashboard").to(pages::page)]),
+        at("/assets/{path:.*}", [get(Anyone, "A file of the dashboard").to(pages::asset)]),
         at("/livez", [get(Anyone, "Does the event loop turn?").to(health::live)]),
         at("/readyz", [get(Anyone, "Are all parts there?").to(health::ready)]),
         at(
@@ -280,6 +284,9 @@ mod tests {
             .collect();
         let known = [
             "GET /",
+            "GET /{page:agents|workflows|alerts|audit}",
+            "GET /{page:agents|workflows}/{id}",
+            "GET /assets/{path:.*}",
             "GET /livez",
             "GET /readyz",
             "GET /api/v1/stream",

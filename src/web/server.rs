@@ -16,6 +16,7 @@ use futures_util::FutureExt;
 
 use crate::web::error::ApiError;
 use crate::web::hosts::require_host;
+use crate::web::pages::guarding_headers;
 use crate::web::routes::Edges;
 use crate::web::routes::configure;
 
@@ -66,7 +67,11 @@ pub fn service(
         InitError = (),
     >,
 > {
-    App::new().configure(|config| configure(config, edges)).wrap(from_fn(require_host)).wrap(from_fn(survive))
+    App::new()
+        .configure(|config| configure(config, edges))
+        .wrap(from_fn(require_host))
+        .wrap(from_fn(survive))
+        .wrap(guarding_headers())
 }
 
 /// Turns a panic into an answer: without this the connection would be cut without a word.
