@@ -65,6 +65,11 @@ impl AlertHandler {
         let taken_up: Vec<Event> = self.book.alerts().map(|alert| shown(alert, clock::wall())).collect();
         self.publish(taken_up);
         self.changed(ended);
+        // What was read meanwhile counts.
+        let read = self.newest.iter().map(|((metric, of), value)| Sample { metric, of: of.clone(), value: *value });
+        let samples: Vec<Sample> = read.collect();
+        let changes = self.book.observe(&samples, moment());
+        self.changed(changes);
     }
 
     fn changed(&mut self, changes: Vec<Change>) {
@@ -159,6 +164,11 @@ impl Handler<Observe> for AlertHandler {
         }
         let changes = self.book.observe(&samples, moment());
         self.changed(changes);
+        // All of them each time: their readings move, and the hub may be a new one. It sends on what is new.
+        let standing: Vec<Event> = self.book.alerts().map(|alert| shown(alert, at)).collect();
+        if !standing.is_empty() {
+            self.publish(standing);
+        }
         let called = self.book.called_for().map(|(action, alert)| (action, alert.rule.clone())).collect();
         if let Err(refusal) = self.doors.recovery.try_tell(Called(called)) {
             trace!("the recovery manager is not told: {refusal}");

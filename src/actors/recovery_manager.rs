@@ -123,6 +123,8 @@ impl Handler<Called> for RecoveryManager {
     type Result = ();
 
     fn handle(&mut self, Called(called): Called, _: &mut Ctx<Self>) {
+        // Said each time, since the hub may be a new one; it tells nobody what is not new.
+        self.show();
         if self.mode == Mode::Off {
             return;
         }

@@ -1,77 +1,16 @@
 //! From a busy host to an alert, its action and the way back, at the real service.
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::thread::{JoinHandle, spawn};
+use std::thread::spawn;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use dsmil::clock;
 use serde_json::{Value, json};
 
+use crate::support::burner::{Burner, RULES};
 use crate::support::service::{Home, Service};
-
-/// One rule that any spinning core breaks, and that an idle one does not.
-const RULES: &str = r#"
-[[rule]]
-name = "burner"
-metric = "service.cpu_ratio"
-above = 100000
-severity = "info"
-summary = "never"
-
-[[rule]]
-name = "busy"
-metric = "host.cpu_ratio"
-above = 0.40
-clear = 0.39
-for = "2s"
-severity = "critical"
-summary = "a core is busy"
-action = "reduce-agent-concurrency"
-
-[[rule]]
-name = "drill"
-metric = "test.level"
-above = 0.5
-severity = "warning"
-summary = "an exercise"
-action = "pause-non-critical"
-"#;
-
-/// Keeps as many cores busy as there are.
-struct Burner {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Burner {
-    fn start() -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let burn = |stop: Arc<AtomicBool>| {
-            spawn(move || {
-                let mut sum = 0_u64;
-                while !stop.load(Ordering::Relaxed) {
-                    sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(7));
-                }
-            })
-        };
-        let threads = (0..cores).map(|_| burn(Arc::clone(&stop))).collect();
-        Burner { stop, threads }
-    }
-}
-
-impl Drop for Burner {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            thread.join().expect("a burner ends");
-        }
-    }
-}
+use crate::support::until;
 
 /// A receiver of alerts: what is posted to it comes out of the channel.
 fn receiver() -> (String, mpsc::Receiver<Value>) {
@@ -98,17 +37,6 @@ fn receiver() -> (String, mpsc::Receiver<Value>) {
         }
     });
     (url, posts)
-}
-
-fn until<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
-    let give_up = clock::now() + Duration::from_secs(90);
-    loop {
-        if let Some(found) = find() {
-            return found;
-        }
-        assert!(clock::now() < give_up, "no {what} in time");
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
 }
 
 fn start(home: &Home, webhook: &str) -> Service {

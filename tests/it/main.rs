@@ -12,6 +12,8 @@ mod config;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod faults;
@@ -33,6 +35,8 @@ mod store_actors;
 mod store_cluster;
 #[cfg(test)]
 mod store_faults;
+#[cfg(test)]
+mod stream;
 #[cfg(test)]
 mod supervision;
 #[cfg(test)]

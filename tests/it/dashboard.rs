@@ -1,0 +1,178 @@
+//! The dashboard in a real browser: what an operator sees while things happen on this host.
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::support::browser::{Browser, Driver};
+use crate::support::burner::{Burner, RULES};
+use crate::support::service::{Home, Service};
+use crate::support::until;
+
+fn start(home: &Home) -> Service {
+    let rules = home.write("alerts.toml", RULES);
+    let rules = rules.display().to_string();
+    let text = format!("[watch]\nalerts_file = {rules:?}\nhold_s = 1\n[drills]\nenabled = true\n");
+    let config = home.write("config.toml", &text);
+    Service::start_with(home, &["--config", &config.display().to_string()])
+}
+
+#[tokio::test]
+async fn an_operator_signs_in_and_watches_a_run_an_alert_and_a_crash() {
+    let home = Home::new();
+    let service = start(&home);
+    let driver = Driver::start();
+    let browser = driver.browser().await;
+
+    browser.open(&service.url).await;
+    browser.sees("Sign in to dsmil").await;
+    browser.picture("sign-in").await;
+    browser
+        .client
+        .find(fantoccini::Locator::Id("token"))
+        .await
+        .expect("a field")
+        .send_keys("wrong")
+        .await
+        .expect("typed");
+    browser.press("Sign in").await;
+    browser.sees("a valid token is needed").await;
+    browser.sign_in(&service.url, &service.token).await;
+    browser.sees_when("80 agents", |text| text.contains("80/80")).await;
+
+    watch_a_run(&browser, &service).await;
+    watch_a_crash(&browser, &service).await;
+    watch_an_alert(&browser, &service).await;
+
+    let foreign =
+        "return performance.getEntriesByType('resource').map(r => r.name).filter(n => !n.startsWith(location.origin))";
+    assert_eq!(browser.run(foreign).await, Value::Array(vec![]), "the page asks nobody else");
+    // Before a sign-in nobody is signed in, and the wrong token is refused.
+    let complaints: Vec<String> = browser.complaints().await.into_iter().filter(|line| !line.contains("401")).collect();
+    assert_eq!(complaints, Vec::<String>::new());
+    let paints = browser.run("const p = [...dsmil.paints].sort((a, b) => a - b); return [p.length, p[p.length >> 1], p[Math.floor(p.length * 0.95)]]").await;
+    println!("event to painted, [count, p50 ms, p95 ms]: {paints}");
+    assert!(paints[0].as_u64().is_some_and(|count| count > 20), "{paints}");
+
+    browser.press("Sign out").await;
+    browser.sees("Sign in to dsmil").await;
+    browser.close().await;
+}
+
+async fn watch_a_run(browser: &Browser, service: &Service) {
+    browser.page("Workflows").await;
+    browser.sees("No workflow yet").await;
+    browser.press("Run playbook").await;
+    let mut stages = BTreeSet::new();
+    let stage = |text: &str| {
+        let line = text.lines().find(|line| line.ends_with(" of 13"))?;
+        line.split(' ').next()?.parse::<u32>().ok()
+    };
+    browser
+        .sees_when("13 of 13", |text| {
+            stages.extend(stage(text));
+            text.contains("13 of 13") && text.contains("Findings")
+        })
+        .await;
+    assert!(stages.len() > 2 && stages.contains(&13), "the steps were not seen to go on: {stages:?}");
+    browser.picture("run").await;
+    let shown = browser.text().await;
+    let id = browser.run("return location.pathname.split('/').pop()").await;
+    let run = service.get(&format!("/api/v1/workflows/{}", id.as_str().expect("an id"))).json();
+    assert_eq!(run["status"], "succeeded");
+    for step in run["steps"].as_array().expect("steps") {
+        let (id, status) = (step["id"].as_str().expect("id"), step["status"].as_str().expect("status"));
+        assert!(shown.contains(id) && shown.contains(status), "{id} {status} is not on the page:\n{shown}");
+    }
+    browser
+        .client
+        .find(fantoccini::Locator::XPath("//button[.//b[.='cpu']]"))
+        .await
+        .expect("a step")
+        .click()
+        .await
+        .expect("pressed");
+    browser.sees("Step cpu").await;
+}
+
+async fn watch_a_crash(browser: &Browser, service: &Service) {
+    browser.open(&format!("{}/agents/MEDIC", service.url)).await;
+    browser.press("Crash drill").await;
+    browser.press("Let it crash?").await;
+    let text = browser.sees_when("a restart", |text| text.contains("restarted") && text.contains("life 2")).await;
+    assert!(text.contains("ended"), "{text}");
+    browser.picture("crash").await;
+    until("the agent is up again", || {
+        let agent = service.get("/api/v1/agents/MEDIC").json();
+        (agent["state"] == "up" && agent["restarts"] == 1).then_some(())
+    });
+}
+
+async fn watch_an_alert(browser: &Browser, service: &Service) {
+    browser.page("Alerts").await;
+    browser.sees("100 %").await;
+    let burner = Burner::start();
+    browser
+        .sees_when("the alert and its action", |text| text.contains("firing") && text.contains("a core is busy"))
+        .await;
+    browser.sees("agents use 50 % of their places").await;
+    browser.picture("alert").await;
+    browser.page("Overview").await;
+    browser.sees("a core is busy").await;
+    browser.picture("overview").await;
+    drop(burner);
+    browser.page("Alerts").await;
+    browser.sees("resolved").await;
+    browser
+        .sees_when("the way back", |text| {
+            text.contains("agents use 75 % of their places") && text.contains("agents use 100 % of their places")
+        })
+        .await;
+    browser.sees("Nothing is held back.").await;
+    let alerts = service.get("/api/v1/alerts").json();
+    assert_eq!(alerts["alerts"][0]["state"], "resolved", "{alerts}");
+}
+
+#[tokio::test]
+async fn two_browsers_and_the_api_agree() {
+    let home = Home::new();
+    let service = start(&home);
+    let driver = Driver::start();
+    let (one, other) = (driver.browser().await, driver.browser().await);
+    one.sign_in(&service.url, &service.token).await;
+    other.sign_in(&service.url, &service.token).await;
+    let run = service.submit(&serde_json::json!({ "playbook": "host-baseline" }));
+    assert_eq!(service.post("/api/v1/agents/MEDIC/drill", &serde_json::json!({ "fault": "panic" })).status, 202);
+    let told = service.finished(&run);
+    let seen = "return { agents: Object.fromEntries([...dsmil.state.agents].map(([id, a]) => [id, [a.state, a.restarts, a.done]])), \
+                runs: Object.fromEntries([...dsmil.state.workflows].map(([id, r]) => [id, r.status])) }";
+    let mut last = (Value::Null, Value::Null, Value::Null);
+    for _ in 0..100 {
+        let agents = service.get("/api/v1/agents").json();
+        let agents: serde_json::Map<String, Value> = agents["agents"]
+            .as_array()
+            .expect("agents")
+            .iter()
+            .map(|agent| {
+                (
+                    agent["agent_id"].as_str().expect("an id").to_owned(),
+                    serde_json::json!([agent["state"], agent["restarts"], agent["done"]]),
+                )
+            })
+            .collect();
+        let truth = serde_json::json!({ "agents": agents, "runs": { run.as_str(): told["status"] } });
+        last = (one.run(seen).await, other.run(seen).await, truth);
+        if last.0 == last.2 && last.1 == last.2 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(last.0, last.2);
+    assert_eq!(last.1, last.2);
+    assert_eq!(last.2["agents"]["MEDIC"][1], 1);
+
+    // A page that is cut off says so.
+    one.close().await;
+    assert_eq!(service.stop(), 0);
+    other.sees("not connected").await;
+    other.close().await;
+}

@@ -1,0 +1,271 @@
+//! The live feed as its clients meet it: follow, come back, stop reading, lose the right.
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use actix_rt::task::JoinHandle;
+use awc::BoxedSocket;
+use awc::ws::{Codec, Frame, Message};
+use dsmil::clock;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+
+use crate::support::burner::RULES;
+use crate::support::service::{Home, Service};
+
+type Socket = actix_codec::Framed<BoxedSocket, Codec>;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn start(home: &Home) -> Service {
+    let rules = home.write("alerts.toml", RULES).display().to_string();
+    let text = format!("[watch]\nalerts_file = {rules:?}\nactions = \"off\"\n[drills]\nenabled = true\n");
+    let config = home.write("config.toml", &text);
+    Service::start_with(home, &["--config", &config.display().to_string()])
+}
+
+/// A client that reads.
+struct Client(Socket);
+
+impl Client {
+    async fn connect(service: &Service, query: &str, token: Option<&str>) -> Result<Self, String> {
+        let url = format!("{}/api/v1/stream{query}", service.url);
+        let mut request = awc::Client::new().ws(url).protocols(["dsmil.v1.json"]);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        request.connect().await.map(|(_, socket)| Client(socket)).map_err(|fault| fault.to_string())
+    }
+
+    async fn say(&mut self, frame: Value) {
+        self.0.send(Message::Text(frame.to_string().into())).await.expect("sent");
+    }
+
+    async fn follow(&mut self, resume: Option<Value>, channels: &[&str]) {
+        self.say(json!({ "t": "hello", "v": 1, "resume": resume })).await;
+        for (id, channel) in channels.iter().enumerate() {
+            self.say(json!({ "t": "sub", "id": id, "ch": channel, "rate_hz": 60 })).await;
+        }
+    }
+
+    /// The next frame of the feed; pings are answered. The code, if the connection is closed.
+    async fn next(&mut self) -> Result<Value, u16> {
+        loop {
+            let frame = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a frame in time");
+            match frame {
+                Some(Ok(Frame::Text(text))) => return Ok(serde_json::from_slice(&text).expect("JSON")),
+                Some(Ok(Frame::Ping(bytes))) => self.0.send(Message::Pong(bytes)).await.expect("sent"),
+                Some(Ok(Frame::Close(reason))) => return Err(reason.map_or(1005, |reason| reason.code.into())),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(1006),
+            }
+        }
+    }
+
+    /// The next frame of this kind, of this channel if there is one.
+    async fn frame(&mut self, kind: &str, channel: &str) -> Value {
+        loop {
+            let frame = self.next().await.expect("the connection lasts");
+            if frame["t"] == kind && (channel.is_empty() || frame["ch"] == channel) {
+                return frame;
+            }
+        }
+    }
+}
+
+fn exercise(service: &Service, firing: bool) {
+    let answer = service.post("/api/v1/alerts/test", &json!({ "firing": firing }));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+#[actix_rt::test]
+async fn a_client_that_comes_back_is_told_exactly_what_it_missed() {
+    let home = Home::new();
+    let service = start(&home);
+    let mut client = Client::connect(&service, "", Some(&service.token)).await.expect("admitted");
+    client.follow(None, &["agents", "events"]).await;
+    let epoch = client.frame("welcome", "").await["epoch"].clone();
+    let agents = client.frame("snap", "agents").await;
+    assert_eq!(agents["d"].as_array().map(Vec::len), Some(80), "{agents}");
+    exercise(&service, true);
+    let seen = loop {
+        let frame = client.next().await.expect("the connection lasts");
+        if frame["ch"] == "events" && frame["d"].to_string().contains("firing") {
+            break frame["seq"].as_u64().expect("seq");
+        }
+    };
+    drop(client);
+
+    exercise(&service, false);
+    exercise(&service, true);
+    let mut client = Client::connect(&service, "", Some(&service.token)).await.expect("admitted");
+    client
+        .follow(Some(json!({ "epoch": epoch, "events": seen, "agents": agents["seq"] })), &["events", "agents"])
+        .await;
+    let missed = client.frame("delta", "events").await;
+    let entries = missed["d"].as_array().expect("entries");
+    let told: Vec<(u64, &str)> = entries
+        .iter()
+        .map(|entry| (entry["seq"].as_u64().expect("seq"), entry["v"]["what"].as_str().expect("what")))
+        .collect();
+    assert_eq!(told, [(seen + 1, "resolved"), (seen + 2, "firing")]);
+
+    // Of another start nothing is known: it gets everything anew.
+    let mut client = Client::connect(&service, "", Some(&service.token)).await.expect("admitted");
+    client.follow(Some(json!({ "epoch": "before", "events": seen })), &["events"]).await;
+    assert_eq!(client.frame("snap", "events").await["seq"], seen + 2);
+    client.say(json!({ "t": "sub", "id": 9, "ch": "weather" })).await;
+    let refused = client.frame("err", "").await;
+    assert_eq!(refused["id"], 9);
+    assert!(refused["problem"]["detail"].as_str().is_some_and(|detail| detail.contains("`weather`")), "{refused}");
+}
+
+#[actix_rt::test]
+async fn only_who_may_is_admitted_and_only_as_long() {
+    let home = Home::new();
+    let service = start(&home);
+    assert!(Client::connect(&service, "", None).await.is_err());
+    assert!(Client::connect(&service, "", Some("dsmil_wrong")).await.is_err());
+    let foreign = service.call_with(
+        "GET",
+        "/api/v1/stream",
+        None,
+        &[&format!("Authorization: Bearer {}", service.token), "Origin: http://evil.example"],
+    );
+    assert_eq!(foreign.status, 403, "{}", foreign.body);
+
+    let ticket =
+        service.post("/api/v1/stream-tickets", &json!({})).json()["ticket"].as_str().expect("a ticket").to_owned();
+    let query = format!("?ticket={ticket}");
+    let mut client = Client::connect(&service, &query, None).await.expect("a ticket admits");
+    client.follow(None, &["alerts"]).await;
+    client.frame("snap", "alerts").await;
+    assert!(Client::connect(&service, &query, None).await.is_err(), "a ticket is good for one connection");
+
+    let made = service.post("/api/v1/tokens", &json!({ "name": "eyes", "role": "viewer" })).json();
+    let mut client = Client::connect(&service, "", made["token"].as_str()).await.expect("a viewer may look");
+    client.follow(None, &["alerts"]).await;
+    client.frame("snap", "alerts").await;
+    let id = made["token_id"].as_str().expect("an id");
+    let revoked = service.call("DELETE", &format!("/api/v1/tokens/{id}"), None, Some(&service.token));
+    assert_eq!(revoked.status, 200, "{}", revoked.body);
+    let code = loop {
+        if let Err(code) = client.next().await {
+            break code;
+        }
+    };
+    assert_eq!(code, 4401, "whose right is gone is sent away");
+}
+
+/// From the event to the frame at a client, in milliseconds, of `count` events.
+fn listen(mut client: Client, count: usize) -> JoinHandle<Vec<i64>> {
+    actix_rt::spawn(async move {
+        client.follow(None, &["host", "agents", "workflows", "alerts", "service", "events", "audit"]).await;
+        client.frame("snap", "events").await;
+        let mut late = Vec::new();
+        while late.len() < count {
+            let frame = client.frame("delta", "events").await;
+            let now = clock::wall().timestamp_millis();
+            let entries = frame["d"].as_array().expect("entries");
+            late.extend(entries.iter().map(|entry| now - entry["at"].as_i64().expect("a time")));
+        }
+        late
+    })
+}
+
+fn quantile(late: &mut [i64], share: f64) -> i64 {
+    late.sort_unstable();
+    late[((late.len() - 1) as f64 * share) as usize]
+}
+
+/// Shakes hands, follows everything, and never reads again.
+fn stalled(service: &Service) -> TcpStream {
+    let host = service.url.strip_prefix("http://").expect("http");
+    let mut stream = TcpStream::connect(host).expect("connect");
+    rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 4096).expect("a small buffer");
+    let head = format!(
+        "GET /api/v1/stream HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        service.token
+    );
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut say = |frame: Value| {
+        let text = frame.to_string();
+        // Masked with zeros (RFC 6455, section 5.3).
+        let mut bytes = vec![0x81, 0x80 | u8::try_from(text.len()).expect("a short frame"), 0, 0, 0, 0];
+        bytes.extend(text.as_bytes());
+        stream.write_all(&bytes).expect("sent");
+    };
+    say(json!({ "t": "hello", "v": 1 }));
+    for (id, channel) in ["host", "agents", "workflows", "service", "events", "audit"].into_iter().enumerate() {
+        say(json!({ "t": "sub", "id": id, "ch": channel }));
+    }
+    stream
+}
+
+/// Reads what had been sent before the service gave up; None: the connection still lives.
+fn what_came(stream: &mut TcpStream) -> Option<usize> {
+    stream.set_read_timeout(Some(Duration::from_millis(500))).expect("timeout");
+    let (mut count, mut buffer) = (0, [0; 16 * 1024]);
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return Some(count),
+            Ok(read) => count += read,
+            Err(fault) if fault.kind() == ErrorKind::WouldBlock => return None,
+            Err(_) => return Some(count),
+        }
+    }
+}
+
+fn resident(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[actix_rt::test]
+async fn clients_that_stop_reading_are_dropped_and_the_others_do_not_notice() {
+    const EVENTS: usize = 100;
+    const STALLED: usize = 10;
+    let home = Home::new();
+    let service = start(&home);
+    let mut listeners = Vec::new();
+    for _ in 0..20 {
+        listeners.push(Client::connect(&service, "", Some(&service.token)).await.expect("admitted"));
+    }
+    let listeners: Vec<_> = listeners.into_iter().map(|client| listen(client, EVENTS)).collect();
+    let before = resident(service.pid());
+    let mut lost: Vec<TcpStream> = (0..STALLED).map(|_| stalled(&service)).collect();
+    let began: Instant = clock::now();
+    // Something happens all the while.
+    let (url, token) = (service.url.clone(), service.token.clone());
+    let asking = actix_rt::spawn(async move {
+        for count in 0_u32.. {
+            let body = json!({ "firing": count % 2 == 0 }).to_string();
+            let client = awc::Client::new();
+            let asked =
+                client.post(format!("{url}/api/v1/alerts/test")).bearer_auth(&token).content_type("application/json");
+            asked.send_body(body).await.expect("answered");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let mut late = Vec::new();
+    for listener in listeners {
+        late.extend(listener.await.expect("it listens to the end"));
+    }
+    asking.abort();
+    let grown = resident(service.pid()).saturating_sub(before);
+    let (p50, p99) = (quantile(&mut late, 0.5), quantile(&mut late, 0.99));
+    println!(
+        "event to frame with 20 clients and {STALLED} stalled: p50 {p50} ms, p99 {p99} ms; memory grew by {grown} KiB"
+    );
+    assert!(late.len() >= 20 * EVENTS, "no event is lost to anyone");
+    let limit = if std::env::var_os("DSMIL_SOAK").is_some() { 10 } else { 500 };
+    assert!(p99 <= limit, "p99 {p99} ms");
+    assert!(grown < 1024 * (STALLED as u64 + 20), "{grown} KiB for {STALLED} stalled clients");
+    tokio::time::sleep(Duration::from_secs(10).saturating_sub(began.elapsed())).await;
+    for stream in &mut lost {
+        let came = what_came(stream).expect("a stalled client is dropped within ten seconds");
+        assert!(came <= 1024 * 1024, "{came} bytes");
+    }
+}
