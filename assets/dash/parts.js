@@ -94,7 +94,7 @@ export function Action({ label, path, method = "POST", body, done, sure, kind = 
 export function Events({ events, most }) {
   if (events.length === 0) return html`<${Empty}>Nothing has happened since the service was started.<//>`;
   const newest = events.slice(-most).reverse();
-  return html`<ol class="events">${newest.map(({ seq, at, v }) => html`<li key=${seq} class=${tone(v.severity)}>
+  return html`<ol class="events">${newest.map(({ seq, at, v }) => html`<li key=${seq} class=${tone(v.what === "resolved" ? "resolved" : v.severity)}>
     <${Time} at=${v.at ?? at} /><span class="what">${words(v.what)}</span>
     <span class="subject">${v.subject}</span><span class="detail" title=${v.detail}>${v.detail}</span></li>`)}</ol>`;
 }

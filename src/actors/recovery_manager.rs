@@ -55,8 +55,11 @@ impl RecoveryManager {
         let subject = format!("action/{action}");
         let detail = Some(format!("{told}; {why}"));
         let at = clock::wall();
-        let value = json!({ "kind": "action", "what": outcome, "subject": action, "detail": format!("{told} ({why})"),
-            "severity": "warning", "at": at });
+        let what = if self.mode == Mode::On { "measure" } else { "measure not taken" };
+        let gives_way = !matches!(step, Step::LetGo) && !matches!(step, Step::SetShare(share) if share >= 1.0);
+        let severity = if gives_way { "warning" } else { "info" };
+        let value = json!({ "kind": "action", "what": what, "subject": action, "detail": format!("{told} ({why})"),
+            "severity": severity, "at": at });
         self.publish(Event { channel: Channel::Events, id: String::new(), at, value: Some(value) });
         actix_rt::spawn(async move {
             if carry_out {

@@ -35,7 +35,7 @@ async fn an_operator_signs_in_and_watches_a_run_an_alert_and_a_crash() {
         .await
         .expect("typed");
     browser.press("Sign in").await;
-    browser.sees("a valid token is needed").await;
+    browser.sees("the token is not valid").await;
     browser.sign_in(&service.url, &service.token).await;
     browser.sees_when("80 agents", |text| text.contains("80/80")).await;
 
@@ -49,9 +49,6 @@ async fn an_operator_signs_in_and_watches_a_run_an_alert_and_a_crash() {
     // Before a sign-in nobody is signed in, and the wrong token is refused.
     let complaints: Vec<String> = browser.complaints().await.into_iter().filter(|line| !line.contains("401")).collect();
     assert_eq!(complaints, Vec::<String>::new());
-    let paints = browser.run("const p = [...dsmil.paints].sort((a, b) => a - b); return [p.length, p[p.length >> 1], p[Math.floor(p.length * 0.95)]]").await;
-    println!("event to painted, [count, p50 ms, p95 ms]: {paints}");
-    assert!(paints[0].as_u64().is_some_and(|count| count > 20), "{paints}");
 
     browser.press("Sign out").await;
     browser.sees("Sign in to dsmil").await;
@@ -95,41 +92,50 @@ async fn watch_a_run(browser: &Browser, service: &Service) {
 }
 
 async fn watch_a_crash(browser: &Browser, service: &Service) {
-    browser.open(&format!("{}/agents/MEDIC", service.url)).await;
+    browser.open(&format!("{}/agents/ARCHITECT", service.url)).await;
     browser.press("Crash drill").await;
     browser.press("Let it crash?").await;
     let text = browser.sees_when("a restart", |text| text.contains("restarted") && text.contains("life 2")).await;
     assert!(text.contains("ended"), "{text}");
     browser.picture("crash").await;
     until("the agent is up again", || {
-        let agent = service.get("/api/v1/agents/MEDIC").json();
+        let agent = service.get("/api/v1/agents/ARCHITECT").json();
         (agent["state"] == "up" && agent["restarts"] == 1).then_some(())
     });
 }
 
 async fn watch_an_alert(browser: &Browser, service: &Service) {
     browser.page("Alerts").await;
-    browser.sees("100 %").await;
-    let burner = Burner::start();
+    // The start of a browser is itself work for the cores.
     browser
-        .sees_when("the alert and its action", |text| text.contains("firing") && text.contains("a core is busy"))
+        .sees_when("quiet", |text| text.contains("Nothing is held back.") && !text.contains("firing\ncritical"))
         .await;
-    browser.sees("agents use 50 % of their places").await;
+    let before = firings(service);
+    let burner = Burner::start();
+    browser.sees_when("the alert and its measure", |text| text.contains("firing\n") && text.contains("50 %")).await;
+    until("one more firing on record", || (firings(service) > before).then_some(()));
     browser.picture("alert").await;
     browser.page("Overview").await;
-    browser.sees("a core is busy").await;
+    let text = browser.sees("a core is busy").await;
+    assert!(text.contains("agents at "), "the overview tells of the measure: {text}");
     browser.picture("overview").await;
     drop(burner);
     browser.page("Alerts").await;
-    browser.sees("resolved").await;
+    browser.sees_when("the first step back", |text| text.contains("75 %")).await;
     browser
         .sees_when("the way back", |text| {
-            text.contains("agents use 75 % of their places") && text.contains("agents use 100 % of their places")
+            text.contains("resolved") && text.contains("Nothing is held back.") && text.contains("100 %")
         })
         .await;
-    browser.sees("Nothing is held back.").await;
     let alerts = service.get("/api/v1/alerts").json();
     assert_eq!(alerts["alerts"][0]["state"], "resolved", "{alerts}");
+}
+
+/// How often the rule of this test has fired, by the audit log.
+fn firings(service: &Service) -> usize {
+    let entries = service.get("/api/v1/audit/entries?from=0&to=10000").json();
+    let entries = entries["entries"].as_array().expect("entries").clone();
+    entries.iter().filter(|entry| entry["entry"]["op"] == "alert.fired").count()
 }
 
 #[tokio::test]
@@ -141,7 +147,7 @@ async fn two_browsers_and_the_api_agree() {
     one.sign_in(&service.url, &service.token).await;
     other.sign_in(&service.url, &service.token).await;
     let run = service.submit(&serde_json::json!({ "playbook": "host-baseline" }));
-    assert_eq!(service.post("/api/v1/agents/MEDIC/drill", &serde_json::json!({ "fault": "panic" })).status, 202);
+    assert_eq!(service.post("/api/v1/agents/ARCHITECT/drill", &serde_json::json!({ "fault": "panic" })).status, 202);
     let told = service.finished(&run);
     let seen = "return { agents: Object.fromEntries([...dsmil.state.agents].map(([id, a]) => [id, [a.state, a.restarts, a.done]])), \
                 runs: Object.fromEntries([...dsmil.state.workflows].map(([id, r]) => [id, r.status])) }";
@@ -168,11 +174,30 @@ async fn two_browsers_and_the_api_agree() {
     }
     assert_eq!(last.0, last.2);
     assert_eq!(last.1, last.2);
-    assert_eq!(last.2["agents"]["MEDIC"][1], 1);
+    assert_eq!(last.2["agents"]["ARCHITECT"][1], 1);
+
+    paints(&other, &service).await;
 
     // A page that is cut off says so.
     one.close().await;
     assert_eq!(service.stop(), 0);
     other.sees("not connected").await;
     other.close().await;
+}
+
+/// From an event at its source to the painted page, of which this window shows a full one.
+async fn paints(browser: &Browser, service: &Service) {
+    browser.run("dsmil.paints.length = 0").await;
+    for count in 0..100 {
+        let answer = service.post("/api/v1/alerts/test", &serde_json::json!({ "firing": count % 2 == 0 }));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let script = "const p = [...dsmil.paints].sort((a, b) => a - b); \
+                  return [p.length, p[p.length >> 1], p[Math.floor(p.length * 0.95)]]";
+    let paints = browser.run(script).await;
+    println!("event to painted, [count, p50 ms, p95 ms]: {paints}");
+    assert!(paints[0].as_u64().is_some_and(|count| count >= 50), "{paints}");
+    let limit = if std::env::var_os("DSMIL_SOAK").is_some() { 100.0 } else { 2_000.0 };
+    assert!(paints[2].as_f64().is_some_and(|p95| p95 <= limit), "{paints}");
 }

@@ -16,8 +16,8 @@ const PRESSURE = {
   title: "Pressure", unit: "ratio",
   lines: [
     { metric: "host.pressure_cpu_ratio", name: "cores", tint: "--blue" },
-    { metric: "host.pressure_memory_ratio", name: "memory", tint: "--violet" },
-    { metric: "host.pressure_io_ratio", name: "disks", tint: "--amber" },
+    { metric: "host.pressure_memory_ratio", name: "mem", tint: "--violet" },
+    { metric: "host.pressure_io_ratio", name: "io", tint: "--amber" },
   ],
 };
 
