@@ -23,12 +23,13 @@ pub struct Ctx<A: Actor<Context = Ctx<A>>> {
     budget: u32,
     failure: Option<String>,
     stop_by: Option<Instant>,
+    doomed: bool,
 }
 
 impl<A: Actor<Context = Ctx<A>>> Ctx<A> {
     pub(super) fn new(mailbox: &Mailbox<A>, life: Arc<Life>) -> Self {
         let parts = ContextParts::new(mailbox.sender_producer());
-        Ctx { parts, life, budget: BUDGET, failure: None, stop_by: None }
+        Ctx { parts, life, budget: BUDGET, failure: None, stop_by: None, doomed: false }
     }
 
     /// Opens the gate of a child that was started `WhenReady`; otherwise without effect.
@@ -68,6 +69,15 @@ impl<A: Actor<Context = Ctx<A>>> Ctx<A> {
     pub(super) fn stop_before(&mut self, by: Option<Instant>) {
         self.stop_by = by;
         self.stop();
+    }
+
+    pub(super) fn doom(&mut self) {
+        self.doomed = true;
+    }
+
+    /// Panics if that was ordered: on the thread and within the poll of the child, where its own panics happen.
+    pub(super) fn meet_doom(&self) {
+        assert!(!self.doomed, "drill: {} was told to panic", self.life.path);
     }
 
     pub(super) fn spend(&mut self) {

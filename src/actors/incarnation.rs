@@ -24,6 +24,8 @@ pub(super) enum Order {
     Stop(Option<Instant>),
     /// End at once, for this reason.
     Kill(String),
+    /// Panic, as an exercise.
+    Panic,
 }
 
 /// Reports the end of a life, whatever ends it: also if the thread, the future or the closure that should have
@@ -101,6 +103,7 @@ fn obey<A: Actor<Context = Ctx<A>>>(
         match order {
             Some(Order::Stop(by)) => future.ctx().stop_before(by),
             Some(Order::Kill(reason)) => return Some(Exit::Killed(reason)),
+            Some(Order::Panic) => future.ctx().doom(),
             None => return Some(Exit::Killed("its supervisor has ended".to_owned())),
         }
     }
@@ -115,7 +118,10 @@ fn live<A: Actor<Context = Ctx<A>>>(
 ) -> Option<Exit> {
     future.ctx().refill();
     life.poll_begins();
-    let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *future).poll(cx)));
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        future.ctx().meet_doom();
+        Pin::new(&mut *future).poll(cx)
+    }));
     life.poll_ends();
     match polled {
         Err(panic) => Some(Exit::Panicked(message_of(&*panic))),

@@ -28,8 +28,8 @@ use crate::messages::supervision::ChildState;
 use crate::messages::supervision::Describe;
 use crate::messages::supervision::Node;
 use crate::messages::supervision::NodeKind;
-use crate::messages::supervision::RestartChild;
 use crate::messages::supervision::Transition;
+use crate::messages::supervision::{Ending, RestartChild};
 use crate::resilience::breaker::Breaker;
 use crate::resilience::breaker::State;
 use crate::resilience::restart::Intensity;
@@ -309,7 +309,10 @@ impl Handler<RestartChild> for Supervisor {
     fn handle(&mut self, message: RestartChild, ctx: &mut Ctx<Self>) -> Self::Result {
         let here = self.entries.iter().position(|entry| entry.name == message.name);
         if let Some(index) = here.filter(|_| !self.roster.is_closed()) {
-            self.restart(index, ctx);
+            match message.by {
+                Ending::Order => self.restart(index, ctx),
+                Ending::Panic => self.entries[index].kid.order(Order::Panic),
+            }
             return Box::pin(async { true });
         }
         let below = self.below();

@@ -21,6 +21,12 @@ pub struct Node {
     pub children: Vec<Node>,
 }
 
+/// The child that was told to panic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drilled {
+    pub child: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Breaker {
     /// `closed`, `open` or `half_open`.

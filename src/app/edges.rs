@@ -159,7 +159,7 @@ pub fn edges(
             status: learner.port(),
             drill: config.drills.enabled.then(|| learner.port()),
         },
-        supervision: Supervision { tree: describe },
+        supervision: Supervision { tree: describe, drill: config.drills.enabled.then(|| tree.restart()) },
         tools: Tools { specs: Arc::new(parts.toolbox.specs().cloned().collect()), catalog: Arc::clone(&parts.catalog) },
         playbooks: Playbooks { world: Arc::clone(&parts.world) },
         audit: Audit {

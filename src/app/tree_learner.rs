@@ -56,6 +56,6 @@ pub fn learner(parts: &Parts, knowledge: Knowledge, pool: &Readers) -> Result<Le
     };
     let make = move || Learner::new(dir.clone(), Bounds::default(), Arc::clone(&knowledge), ports.clone());
     let (spec, learner) = ChildSpec::worker("learner", rules, make);
-    let spec = supervisor("learner", Strategy::OneForOne, 10, vec![store_spec, spec]);
+    let spec = supervisor("learning", Strategy::OneForOne, 10, vec![store_spec, spec]);
     Ok(Learning { spec, store, learner })
 }

@@ -16,6 +16,16 @@ pub struct Describe;
 pub struct RestartChild {
     /// The child's name; false if no supervisor below has it.
     pub name: String,
+    pub by: Ending,
+}
+
+/// How an operator ends a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// In good order, and its record is clean afterwards.
+    Order,
+    /// By a panic within the child, which its supervisor sees as any other: an exercise.
+    Panic,
 }
 
 /// One supervisor or child, with what is below it.

@@ -21,6 +21,7 @@ use crate::messages::agent::GetStats;
 use crate::messages::port::Port;
 use crate::messages::supervision::ChildState;
 use crate::messages::supervision::Describe;
+use crate::messages::supervision::Ending;
 use crate::messages::supervision::Node;
 use crate::messages::supervision::RestartChild;
 use crate::web::body::json_body;
@@ -68,7 +69,7 @@ pub async fn show(deps: Data<Agents>, id: Path<String>) -> Result<HttpResponse, 
 
 pub async fn restart(deps: Data<Agents>, id: Path<String>) -> Result<HttpResponse, ApiError> {
     let profile = find(&deps.catalog, &id)?;
-    if !deps.restart.ask(RestartChild { name: profile.id.to_string() }).await? {
+    if !deps.restart.ask(RestartChild { name: profile.id.to_string(), by: Ending::Order }).await? {
         return Err(ApiError::NotFound(format!("no supervisor has a child `{}`", profile.id)));
     }
     let answer = api::accepted::Restarting { agent_id: profile.id.clone(), status: "restarting".to_owned() };

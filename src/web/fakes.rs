@@ -123,7 +123,7 @@ pub fn edges() -> Edges {
             drill: None,
         },
         learner: Learner { predict: shut(), status: Port::answering(|_| Ok(LearnerStatus::default())), drill: None },
-        supervision: Supervision { tree: Port::answering(|_| Ok(worker("root"))) },
+        supervision: Supervision { tree: Port::answering(|_| Ok(worker("root"))), drill: None },
         tools: Tools { specs: Arc::new(Vec::new()), catalog },
         playbooks: Playbooks { world },
         audit: Audit {

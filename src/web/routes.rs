@@ -128,6 +128,7 @@ pub fn table() -> Vec<Resource> {
             [get(Anyone, "The live feed, a WebSocket that asks for its right itself").to(stream::open)],
         ),
         at("/api/v1/supervision", [get(VIEWER, "The supervision tree").to(supervision::show)]),
+        at("/api/v1/supervision/{name}/drill", [post(ADMIN, "Have a child panic on purpose").to(supervision::drill)]),
         at("/api/v1/tools", [get(VIEWER, "List the tools").to(tools::list)]),
         at("/api/v1/tools/{id}", [get(VIEWER, "Show one tool with its schemas").to(tools::show)]),
         at("/api/v1/playbooks", [get(VIEWER, "List the playbooks").to(playbooks::list)]),

@@ -269,7 +269,7 @@ fn lessons_land_exactly_once_though_database_and_learner_die_under_load() {
     let mut runs: Vec<String> = Vec::new();
     let lives = || {
         let tree = service.get("/api/v1/supervision").json();
-        let learner = tree["children"].as_array().and_then(|all| all.iter().find(|c| c["name"] == "learner")).cloned();
+        let learner = tree["children"].as_array().and_then(|all| all.iter().find(|c| c["name"] == "learning")).cloned();
         let learner = learner.expect("a supervisor of the learner");
         let child = learner["children"].as_array().and_then(|all| all.iter().find(|c| c["name"] == "learner")).cloned();
         child.expect("the learner")["epoch"].as_u64().expect("a number")

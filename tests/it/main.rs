@@ -20,6 +20,8 @@ mod faults;
 #[cfg(test)]
 mod journey;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod learner;
 #[cfg(test)]
 mod learning;
