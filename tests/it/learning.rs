@@ -306,3 +306,34 @@ fn lessons_land_exactly_once_though_database_and_learner_die_under_load() {
     }
     all_is_learned(&home, runs.len());
 }
+
+#[test]
+fn a_database_that_stands_still_for_a_while_costs_no_lesson() {
+    let home = Home::new();
+    let service = Service::start(&home);
+    let runs: Vec<String> = (0..40).map(|n| service.submit(&document(n))).collect();
+    let all = |signal: Signal| {
+        for pid in home.children("postgres") {
+            if let Err(error) = kill(pid, signal) {
+                assert_eq!(error, nix::errno::Errno::ESRCH);
+            }
+        }
+    };
+    all(Signal::SIGSTOP);
+    let away = if std::env::var_os("DSMIL_SOAK").is_some() { 30 } else { 3 };
+    let back = clock::now() + Duration::from_secs(away);
+    while clock::now() < back {
+        assert_eq!(service.get("/livez").status, 200, "the service itself lives on");
+        std::thread::park_timeout(Duration::from_millis(200));
+    }
+    all(Signal::SIGCONT);
+    for run in &runs {
+        assert_eq!(service.finished(run)["status"], "succeeded");
+    }
+    let give_up = clock::now() + PATIENCE;
+    while service.get("/api/v1/learner").json()["waiting"] != 0 {
+        assert!(clock::now() < give_up, "lessons wait although the database is back");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    all_is_learned(&home, runs.len());
+}
