@@ -91,8 +91,8 @@ impl AlertHandler {
                 let value = json!({ "kind": "alert", "what": word(*what), "subject": alert.rule, "detail": alert.summary,
                     "severity": alert.severity, "at": at });
                 events.push(Event { channel: Channel::Events, id: String::new(), at, value: Some(value) });
-                let kept = self.archive.as_ref().map(|archive| archive.try_send(change.clone()));
-                if !matches!(kept, Some(Ok(()))) {
+                let kept = self.archive.as_ref().is_some_and(|archive| archive.try_send(change.clone()).is_ok());
+                if !kept {
                     warn!(alert = alert.rule, "too many changes of alerts wait: one of {} is not recorded", alert.rule);
                 }
             }

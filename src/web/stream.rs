@@ -1,7 +1,7 @@
 //! `GET /stream`: the live feed over a WebSocket. The session only carries frames; the hub decides what is sent.
 //!
 //! It may be opened with a bearer token, with the cookie of a session from one of our own pages, or with a ticket.
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, StreamHandler, WrapFuture};
 use actix_web::HttpRequest;
@@ -9,7 +9,6 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload, Query};
 use actix_web_actors::ws::{CloseCode, CloseReason, Message, ProtocolError, WebsocketContext, WsResponseBuilder};
 use serde::Deserialize;
-use tokio::time::Instant;
 use tracing::debug;
 
 use crate::access::book::Principal;
@@ -65,7 +64,7 @@ pub async fn open(
         }
     };
     let session =
-        Session { deps: (**deps).clone(), admission: (**admission).clone(), who, number: None, heard: Instant::now() };
+        Session { deps: (**deps).clone(), admission: (**admission).clone(), who, number: None, heard: clock::now() };
     WsResponseBuilder::new(session, &request, payload.into_inner())
         .protocols(&[SUB_PROTOCOL])
         .frame_size(FRAME)
@@ -95,7 +94,7 @@ impl Session {
         if !holds {
             return self.end(Close::Expired, ctx);
         }
-        if self.heard.elapsed() > SILENCE {
+        if clock::now().saturating_duration_since(self.heard) > SILENCE {
             ctx.close(Some(CloseReason { code: CloseCode::Restart, description: Some("come again".into()) }));
             ctx.stop();
         }
@@ -161,7 +160,7 @@ impl Handler<Deliver> for Session {
     type Result = ();
 
     fn handle(&mut self, deliver: Deliver, ctx: &mut Self::Context) {
-        self.heard = Instant::now();
+        self.heard = clock::now();
         match deliver {
             Deliver::Batch { frames, ping } => {
                 frames.into_iter().for_each(|frame| ctx.text(frame));
