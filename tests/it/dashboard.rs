@@ -110,10 +110,10 @@ async fn watch_an_alert(browser: &Browser, service: &Service) {
     browser
         .sees_when("quiet", |text| text.contains("Nothing is held back.") && !text.contains("firing\ncritical"))
         .await;
-    let before = firings(service);
+    let before = recorded(service, "alert.fired");
     let burner = Burner::start();
     browser.sees_when("the alert and its measure", |text| text.contains("firing\n") && text.contains("50 %")).await;
-    until("one more firing on record", || (firings(service) > before).then_some(()));
+    until("one more firing on record", || (recorded(service, "alert.fired") > before).then_some(()));
     browser.picture("alert").await;
     browser.page("Overview").await;
     let text = browser.sees("a core is busy").await;
@@ -127,15 +127,15 @@ async fn watch_an_alert(browser: &Browser, service: &Service) {
             text.contains("resolved") && text.contains("Nothing is held back.") && text.contains("100 %")
         })
         .await;
-    let alerts = service.get("/api/v1/alerts").json();
-    assert_eq!(alerts["alerts"][0]["state"], "resolved", "{alerts}");
+    // Whatever else keeps this host busy may be a breach again by now; the log has that this one ended.
+    until("the end on record", || (recorded(service, "alert.resolved") > before).then_some(()));
 }
 
-/// How often the rule of this test has fired, by the audit log.
-fn firings(service: &Service) -> usize {
+/// How often this happened to the rule of this test, by the audit log.
+fn recorded(service: &Service, op: &str) -> usize {
     let entries = service.get("/api/v1/audit/entries?from=0&to=10000").json();
     let entries = entries["entries"].as_array().expect("entries").clone();
-    entries.iter().filter(|entry| entry["entry"]["op"] == "alert.fired").count()
+    entries.iter().filter(|entry| entry["entry"]["op"] == op).count()
 }
 
 #[tokio::test]
