@@ -13,6 +13,7 @@ pub mod parts;
 pub mod ready;
 pub mod shipped;
 pub mod tree;
+pub mod tree_compute;
 pub mod tree_learner;
 pub mod watch;
 
@@ -160,9 +161,10 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
     };
     let readers = database.readers(READERS).map_err(ServeError::Readers)?;
     let data = tree::data(&parts, &database, &readers)?;
-    let (trust, signer, auditor) = tree::trust(&parts, &data)?;
-    let pool = database.readers(tree_learner::CONNECTIONS).map_err(ServeError::Readers)?;
-    let learning = tree_learner::learner(&parts, tree_learner::knowledge(&parts)?, &pool)?;
+    let (compute, pool) = tree_compute::compute(&config.compute)?;
+    let (trust, signer, auditor) = tree::trust(&parts, &data, &pool)?;
+    let connections = database.readers(tree_learner::CONNECTIONS).map_err(ServeError::Readers)?;
+    let learning = tree_learner::learner(&parts, tree_learner::knowledge(&parts)?, &connections)?;
     let bench = Arc::new(Workbench {
         node: parts.node.clone(),
         roots: Arc::new(config.roots.clone()),
@@ -171,7 +173,7 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
         history: Arc::new(faculties::StoreHistory { last: data.reader.port(), load: data.reader.port() }),
         learning: Arc::new(faculties::PortLearning { load: learning.store.port() }),
         artifacts: Arc::new(ArtifactDir::new(parts.data_dir.join("artifacts"))),
-        hash: Arc::new(faculties::ThreadHash),
+        hash: Arc::new(faculties::PoolHash { compute: pool.port() }),
         hash_key: parts.node_key,
         no_broker: Some(no_broker),
     });
@@ -207,6 +209,7 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
         orchestrator: &orchestrator,
         agents: &members,
         learner: &learning.learner,
+        pool: &pool,
         access: &access,
         alerts: &alerts,
         hub: &hub,
@@ -219,7 +222,8 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
 
     let (tell, news) = mpsc::unbounded_channel::<SupervisionEvent>();
     let (hand_on, recorded) = mpsc::unbounded_channel();
-    let spec = tree::root(vec![data.spec, trust, learning.spec, agents, engine, access_spec, watch_spec, edge]);
+    let spec =
+        tree::root(vec![data.spec, compute, trust, learning.spec, agents, engine, access_spec, watch_spec, edge]);
     let root = start_root(spec, move |event| {
         // The desk lives as long as the main thread: when it has gone nobody is left to tell.
         drop(tell.send(event));

@@ -23,6 +23,7 @@ pub mod broker;
 pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod compute;
 pub mod config;
 pub mod feed;
 pub mod host;

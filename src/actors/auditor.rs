@@ -42,6 +42,7 @@ use crate::messages::auditor::GetVerifierKey;
 use crate::messages::auditor::Record;
 use crate::messages::auditor::SignedHead;
 use crate::messages::auditor::VerifierKey;
+use crate::messages::compute::Compute;
 use crate::messages::port::Port;
 use crate::messages::signer::GetLogKey;
 use crate::messages::signer::SignDigest;
@@ -63,6 +64,7 @@ pub struct AuditorPorts {
     pub append: Port<AppendEntries>,
     pub count: Port<CountEntries>,
     pub load: Port<LoadEntries>,
+    pub compute: Port<Compute>,
 }
 
 pub struct Auditor {
@@ -82,7 +84,7 @@ struct Changed;
 impl Auditor {
     /// `dir` is the `audit` directory: the log goes to `log` in it, entries that wait for the database to `wal`.
     pub fn new(node: &NodeId, dir: PathBuf, ports: AuditorPorts) -> Self {
-        let AuditorPorts { key, sign, append, count, load } = ports;
+        let AuditorPorts { key, sign, append, count, load, compute } = ports;
         let log = LogDir::at(&dir.join("log"));
         let (tell, view) = watch::channel(View::new());
         let (committed, news) = watch::channel(0);
@@ -94,6 +96,7 @@ impl Auditor {
             sign,
             count: count.clone(),
             load: load.clone(),
+            compute,
             view: tell,
             committed: news,
         };

@@ -5,6 +5,7 @@ pub mod alert_archive;
 pub mod alert_handler;
 pub mod auditor;
 pub mod child;
+pub mod compute;
 pub mod context;
 pub mod engine_doors;
 mod entry;

@@ -6,6 +6,7 @@ pub mod access;
 pub mod agent;
 pub mod alert;
 pub mod audit;
+pub mod compute;
 pub mod health;
 pub mod learner;
 pub mod playbook;

@@ -13,6 +13,7 @@ use crate::actors::agent::Agent;
 use crate::actors::alert_handler::AlertHandler;
 use crate::actors::auditor::Auditor;
 use crate::actors::child::ChildSpec;
+use crate::actors::compute::pool::Pool;
 use crate::actors::home::HomeError;
 use crate::actors::hub::Hub;
 use crate::actors::learner::Learner;
@@ -32,6 +33,7 @@ use crate::web::agents::Agents;
 use crate::web::alerts::Alerts;
 use crate::web::audit::Audit;
 use crate::web::auth::Admission;
+use crate::web::compute::Compute;
 use crate::web::health::Health;
 use crate::web::hosts::Hosts;
 use crate::web::learner::Learner as LearnerRoutes;
@@ -53,6 +55,7 @@ pub struct Doors<'a> {
     pub orchestrator: &'a Ref<Orchestrator>,
     pub agents: &'a BTreeMap<AgentId, Ref<Agent>>,
     pub learner: &'a Ref<Learner>,
+    pub pool: &'a Ref<Pool>,
     pub access: &'a Ref<Access>,
     pub alerts: &'a Ref<AlertHandler>,
     pub hub: &'a Ref<Hub>,
@@ -117,7 +120,7 @@ pub fn edges(
     listener: TcpListener,
 ) -> Result<SupervisorSpec, HomeError> {
     let (describe, restart) = (tree.describe(), tree.restart());
-    let Doors { reader, signer, auditor, orchestrator, agents, learner, access, alerts, hub, admitted } = doors;
+    let Doors { reader, signer, auditor, orchestrator, agents, learner, pool, access, alerts, hub, admitted } = doors;
     let of_agents = || agents.iter();
     let edges = Edges {
         admission: Admission::new(admitted),
@@ -159,6 +162,7 @@ pub fn edges(
             status: learner.port(),
             drill: config.drills.enabled.then(|| learner.port()),
         },
+        compute: Compute { status: pool.port() },
         supervision: Supervision { tree: describe, drill: config.drills.enabled.then(|| tree.restart()) },
         tools: Tools { specs: Arc::new(parts.toolbox.specs().cloned().collect()), catalog: Arc::clone(&parts.catalog) },
         playbooks: Playbooks { world: Arc::clone(&parts.world) },

@@ -1,17 +1,19 @@
 //! Fills the core traits of a tool's context from ports and files.
 //!
 //! Tools run on threads of the blocking pool, so waiting for a port here blocks no arbiter.
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::Message;
-use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
 use crate::clock;
+use crate::compute::digests::{Job, Operation};
 use crate::ids::AgentId;
 use crate::ids::Digest;
 use crate::ids::RunId;
 use crate::ids::ToolId;
+use crate::messages::compute::Compute;
 use crate::messages::learner::LoadSamples;
 use crate::messages::port::Port;
 use crate::messages::signer::{QuotePcrs, SignDigest};
@@ -108,12 +110,18 @@ impl Learning for PortLearning {
     }
 }
 
-/// SHA-256 on the calling thread.
-pub struct ThreadHash;
+/// SHA-256 by the worker pool; on the calling thread while the pool is not there or has too much to do.
+pub struct PoolHash {
+    pub compute: Port<Compute>,
+}
 
-impl Hash for ThreadHash {
-    fn sha256(&self, messages: &[&[u8]]) -> Vec<Digest> {
-        messages.iter().map(|message| Digest(Sha256::digest(message).into())).collect()
+impl Hash for PoolHash {
+    fn sha256(&self, messages: Vec<Vec<u8>>) -> Vec<Digest> {
+        let job = Arc::new(Job::new(Operation::Sha256, messages));
+        match wait_for(&self.compute, Compute(Arc::clone(&job)), "worker pool") {
+            Ok(Ok(digests)) => digests,
+            Ok(Err(_)) | Err(_) => job.digests(),
+        }
     }
 }
 

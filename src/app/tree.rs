@@ -7,6 +7,7 @@ use crate::actors::access::{Access, Shared};
 use crate::actors::agent::Agent;
 use crate::actors::auditor::{Auditor, AuditorPorts};
 use crate::actors::child::{ChildOptions, ChildSpec, Place, Readiness};
+use crate::actors::compute::pool::Pool;
 use crate::actors::engine_doors::Doors;
 use crate::actors::home::{Home, HomeError};
 use crate::actors::hub::Hub;
@@ -118,7 +119,11 @@ pub fn data(parts: &Parts, database: &Database, readers: &Readers) -> Result<Dat
     Ok(Data { spec: supervisor("data", Strategy::RestForOne, 10, children), reader, writer, committed })
 }
 
-pub fn trust(parts: &Parts, data: &Data) -> Result<(SupervisorSpec, Ref<Signer>, Ref<Auditor>), HomeError> {
+pub fn trust(
+    parts: &Parts,
+    data: &Data,
+    pool: &Ref<Pool>,
+) -> Result<(SupervisorSpec, Ref<Signer>, Ref<Auditor>), HomeError> {
     let home = Home::start("trust")?;
     let ready = Readiness::WhenReady { within: READY_WITHIN };
     let (choice, state) = (parts.tpm.clone(), parts.data_dir.join("tpm"));
@@ -134,6 +139,7 @@ pub fn trust(parts: &Parts, data: &Data) -> Result<(SupervisorSpec, Ref<Signer>,
         append: data.writer.port(),
         count: data.reader.port(),
         load: data.reader.port(),
+        compute: pool.port(),
     };
     let (node, dir) = (parts.node.clone(), parts.data_dir.join("audit"));
     let rules = ChildOptions { readiness: ready, cap: 4096, breaker: outside(), ..options(&home) };

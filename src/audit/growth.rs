@@ -63,15 +63,15 @@ impl Growth {
     }
 
     /// Appends entries and answers the files to write: each tile that became full, and the open ones that changed.
-    /// Either all entries are appended or none.
-    pub fn append(&mut self, entries: &[Vec<u8>]) -> Result<Vec<NewFile>, TileError> {
+    /// Either all entries are appended or none. `hashes` are their leaf hashes.
+    pub fn append_hashed(&mut self, entries: &[Vec<u8>], hashes: &[Digest]) -> Result<Vec<NewFile>, TileError> {
+        debug_assert_eq!(entries.len(), hashes.len());
         if let Some(long) = entries.iter().find(|entry| entry.len() > LONGEST_ENTRY) {
             return Err(TileError::EntryTooLong { bytes: long.len() });
         }
         let mut files = Vec::new();
         let mut touched = 0;
-        for entry in entries {
-            let leaf = hash_leaf(entry);
+        for (entry, leaf) in entries.iter().zip(hashes.iter().copied()) {
             self.bundle.push(entry.clone());
             self.frontier.push(leaf);
             if self.bundle.len() as u64 == WIDTH {
@@ -89,6 +89,12 @@ impl Growth {
             }
         }
         Ok(files)
+    }
+
+    /// As [`Growth::append_hashed`], where the hashes are not known.
+    pub fn append(&mut self, entries: &[Vec<u8>]) -> Result<Vec<NewFile>, TileError> {
+        let hashes: Vec<Digest> = entries.iter().map(|entry| hash_leaf(entry)).collect();
+        self.append_hashed(entries, &hashes)
     }
 
     /// Puts a hash into the open tile of a level; answers how many levels were touched.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::access::role::Role;
+use crate::cli::args_alerts::AlertsCommand;
 
 /// Control plane for a secured Linux host: supervised agents, durable workflows, a TPM-signed audit log.
 #[derive(Debug, Parser)]
@@ -80,6 +81,11 @@ pub enum Command {
     /// Tokens: who may ask the service for what
     #[command(subcommand)]
     Token(TokenCommand),
+    /// What is wrong, and what is done about it
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
+    /// What the processor can do, and how fast the hashing is on it
+    Cpu,
     /// Check what the service needs on this host, and say how to mend what is missing
     Doctor,
     /// The configuration

@@ -8,10 +8,13 @@ use crate::cli::fail::Failure;
 use crate::cli::shell::Shell;
 
 pub mod agents;
+pub mod alerts;
 pub mod args;
+pub mod args_alerts;
 pub mod audit;
 pub mod child;
 pub mod config;
+pub mod cpu;
 pub mod doctor;
 pub mod document;
 pub mod fail;
@@ -56,7 +59,9 @@ fn carry_out(shell: &Shell, command: Command) -> Result<ExitCode, Failure> {
         Command::Tools(command) => tools::tools(shell, command),
         Command::Playbooks(command) => playbooks::playbooks(shell, command),
         Command::Audit(command) => audit::audit(shell, command),
+        Command::Alerts(command) => alerts::alerts(shell, command),
         Command::Token(command) => token::token(shell, command),
+        Command::Cpu => cpu::cpu(shell),
         Command::Doctor => doctor::doctor(shell),
         Command::Config(command) => config::config(shell, command),
         Command::Completions { shell: kind } => {

@@ -11,6 +11,10 @@ use crate::api::access::Revoked;
 use crate::api::access::Tokens;
 use crate::api::agent::Agent;
 use crate::api::agent::Agents;
+use crate::api::alert::Alert;
+use crate::api::alert::Alerts;
+use crate::api::alert::Host;
+use crate::api::alert::NewAck;
 use crate::api::audit::Entries;
 use crate::api::audit::Head;
 use crate::api::health::Readiness;
@@ -140,6 +144,22 @@ impl Client {
 
     pub async fn revoke_token(&self, id: &str) -> Result<Revoked, ClientError> {
         self.delete(&format!("/api/v1/tokens/{}", encoded(id))).await
+    }
+
+    pub async fn alerts(&self) -> Result<Alerts, ClientError> {
+        self.get("/api/v1/alerts").await
+    }
+
+    pub async fn acknowledge(&self, id: &str, ack: &NewAck) -> Result<Alert, ClientError> {
+        self.post(&format!("/api/v1/alerts/{}/ack", encoded(id)), Some(&json!(ack))).await
+    }
+
+    pub async fn exercise(&self, firing: bool) -> Result<Alerts, ClientError> {
+        self.post("/api/v1/alerts/test", Some(&json!({ "firing": firing }))).await
+    }
+
+    pub async fn readings(&self) -> Result<Host, ClientError> {
+        self.get("/api/v1/host").await
     }
 
     pub async fn readiness(&self) -> Result<Readiness, ClientError> {

@@ -7,6 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::config::agents::AgentsConfig;
+use crate::config::compute::ComputeConfig;
 use crate::config::drills::DrillsConfig;
 use crate::config::engine::EngineConfig;
 use crate::config::fault::{ConfigError, ConfigErrors};
@@ -22,6 +23,7 @@ use crate::ids::NodeId;
 use crate::toolkit::cx::Roots;
 
 pub mod agents;
+pub mod compute;
 pub mod data;
 pub mod data_dir;
 pub mod drills;
@@ -51,6 +53,7 @@ pub struct Config {
     pub engine: EngineConfig,
     pub log: LogConfig,
     pub watch: WatchConfig,
+    pub compute: ComputeConfig,
     pub drills: DrillsConfig,
 }
 
@@ -83,6 +86,7 @@ pub fn keys() -> Vec<Key> {
         agents::KEYS,
         engine::KEYS,
         watch::KEYS,
+        compute::KEYS,
         log::KEYS,
         roots::KEYS,
         drills::KEYS,
@@ -132,6 +136,7 @@ impl Config {
         let agents = AgentsConfig::read(layers);
         let engine = EngineConfig::read(layers);
         let watch = WatchConfig::read(layers);
+        let compute = ComputeConfig::read(layers);
         let log = LogConfig::read(layers);
         let drills = DrillsConfig::read(layers);
         Some(Config {
@@ -144,6 +149,7 @@ impl Config {
             agents: agents?,
             engine: engine?,
             watch: watch?,
+            compute: compute?,
             log: log?,
             drills: drills?,
         })

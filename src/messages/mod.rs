@@ -5,6 +5,7 @@ pub mod access;
 pub mod agent;
 pub mod alerts;
 pub mod auditor;
+pub mod compute;
 pub mod events;
 pub mod hub;
 pub mod learner;

@@ -11,6 +11,7 @@ use crate::messages::alerts::Readings;
 use crate::messages::auditor::AuditError;
 use crate::messages::auditor::SignedHead;
 use crate::messages::auditor::VerifierKey;
+use crate::messages::compute::{ComputeError, PoolStatus};
 use crate::messages::learner::LearnError;
 use crate::messages::learner::LearnerStatus;
 use crate::messages::orchestrator::EngineStatus;
@@ -87,6 +88,7 @@ impl Outcome for Node {}
 impl Outcome for AgentStats {}
 impl Outcome for Ranking {}
 impl Outcome for LearnerStatus {}
+impl Outcome for PoolStatus {}
 
 /// That nobody was chosen is an answer.
 impl Outcome for Result<Choice, String> {}
@@ -138,6 +140,16 @@ impl ErrorClass for LearnError {
             LearnError::Spool { .. } => Class::Failed,
             // the database's failure, counted there
             LearnError::Past { .. } => Class::Ignored,
+        }
+    }
+}
+
+impl ErrorClass for ComputeError {
+    fn class(&self) -> Class {
+        match self {
+            ComputeError::Full => Class::Ignored,
+            // the workers' failure, which their supervisor has seen
+            ComputeError::Lost => Class::Failed,
         }
     }
 }

@@ -130,7 +130,8 @@ pub trait Artifacts: Send + Sync {
 
 /// Bulk hashing.
 pub trait Hash: Send + Sync {
-    fn sha256(&self, messages: &[&[u8]]) -> Vec<Digest>;
+    /// SHA-256 of each message, in order.
+    fn sha256(&self, messages: Vec<Vec<u8>>) -> Vec<Digest>;
 }
 
 /// All a tool has besides its input.

@@ -156,7 +156,7 @@ impl Artifacts for Nobody {
 struct PlainHash;
 
 impl Hash for PlainHash {
-    fn sha256(&self, messages: &[&[u8]]) -> Vec<Digest> {
+    fn sha256(&self, messages: Vec<Vec<u8>>) -> Vec<Digest> {
         messages.iter().map(|message| evidence::sha256(message)).collect()
     }
 }

@@ -16,6 +16,7 @@ use crate::ids::RunId;
 use crate::ids::StepId;
 use crate::ids::ToolId;
 use crate::messages::auditor::SignedHead;
+use crate::messages::compute::PoolStatus;
 use crate::messages::learner::LearnerStatus;
 use crate::messages::orchestrator::EngineStatus;
 use crate::messages::port::AskError;
@@ -28,6 +29,7 @@ use crate::web::agents::Agents;
 use crate::web::alerts::Alerts;
 use crate::web::audit::Audit;
 use crate::web::auth::Admission;
+use crate::web::compute::Compute;
 use crate::web::health::Health;
 use crate::web::hosts::Hosts;
 use crate::web::learner::Learner;
@@ -123,6 +125,7 @@ pub fn edges() -> Edges {
             drill: None,
         },
         learner: Learner { predict: shut(), status: Port::answering(|_| Ok(LearnerStatus::default())), drill: None },
+        compute: Compute { status: Port::answering(|_| Ok(PoolStatus { workers: 3, ..PoolStatus::default() })) },
         supervision: Supervision { tree: Port::answering(|_| Ok(worker("root"))), drill: None },
         tools: Tools { specs: Arc::new(Vec::new()), catalog },
         playbooks: Playbooks { world },

@@ -9,6 +9,7 @@ pub(crate) mod asked;
 pub mod audit;
 pub mod auth;
 pub mod body;
+pub mod compute;
 pub mod error;
 #[cfg(test)]
 pub(crate) mod fakes;

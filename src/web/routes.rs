@@ -17,6 +17,8 @@ use crate::web::audit;
 use crate::web::audit::Audit;
 use crate::web::auth::Admission;
 use crate::web::auth::require;
+use crate::web::compute;
+use crate::web::compute::Compute;
 use crate::web::error::ApiError;
 use crate::web::error::bad_part;
 use crate::web::error::no_route;
@@ -53,6 +55,7 @@ pub struct Edges {
     pub workflows: Workflows,
     pub agents: Agents,
     pub learner: Learner,
+    pub compute: Compute,
     pub supervision: Supervision,
     pub tools: Tools,
     pub playbooks: Playbooks,
@@ -127,6 +130,7 @@ pub fn table() -> Vec<Resource> {
             "/api/v1/stream",
             [get(Anyone, "The live feed, a WebSocket that asks for its right itself").to(stream::open)],
         ),
+        at("/api/v1/compute", [get(VIEWER, "The worker pool, and what the processor can do").to(compute::show)]),
         at("/api/v1/supervision", [get(VIEWER, "The supervision tree").to(supervision::show)]),
         at("/api/v1/supervision/{name}/drill", [post(ADMIN, "Have a child panic on purpose").to(supervision::drill)]),
         at("/api/v1/tools", [get(VIEWER, "List the tools").to(tools::list)]),
@@ -170,6 +174,7 @@ pub fn configure(config: &mut ServiceConfig, edges: Edges) {
         .app_data(Data::new(edges.workflows))
         .app_data(Data::new(edges.agents))
         .app_data(Data::new(edges.learner))
+        .app_data(Data::new(edges.compute))
         .app_data(Data::new(edges.supervision))
         .app_data(Data::new(edges.tools))
         .app_data(Data::new(edges.playbooks))

@@ -54,7 +54,19 @@ fn every_kind_of_actor_survives_a_panic_under_load() {
             runs
         })
     };
-    for name in ["ARCHITECT", "TESTBED", "signer", "auditor", "learner", "alerts", "recovery", "hub", "orchestrator"] {
+    for name in [
+        "ARCHITECT",
+        "TESTBED",
+        "signer",
+        "auditor",
+        "learner",
+        "worker-0",
+        "pool",
+        "alerts",
+        "recovery",
+        "hub",
+        "orchestrator",
+    ] {
         let (before, up) = look(&service, name);
         assert!(up, "{name}");
         let drilled = service.post(&format!("/api/v1/supervision/{name}/drill"), &json!({}));
@@ -85,6 +97,8 @@ fn every_kind_of_actor_survives_a_panic_under_load() {
         let learner = service.get("/api/v1/learner").json();
         (learner["waiting"] == 0 && learner["dropped"] == 0).then_some(())
     });
+    let pool = service.get("/api/v1/compute").json();
+    assert!(pool["messages"].as_u64() > Some(0) && pool["waiting_jobs"] == 0, "{pool}");
     assert_eq!(service.post("/api/v1/alerts/test", &json!({ "firing": true })).status, 200);
     until("alert", || service.get("/api/v1/alerts").body.contains("\"firing\"").then_some(()));
     let checked = home.dsmil(&["audit", "verify"]);

@@ -1,5 +1,4 @@
 //! All integration tests in one binary, one file per feature.
-#![expect(clippy::expect_used, reason = "a test says what it expected and fails")]
 // `cfg(test)` tells the lints that the plumbing of tests may unwrap, too.
 #[cfg(test)]
 mod access;
@@ -7,6 +6,8 @@ mod access;
 mod alerts;
 #[cfg(test)]
 mod audit;
+#[cfg(test)]
+mod compute;
 #[cfg(test)]
 mod config;
 #[cfg(test)]

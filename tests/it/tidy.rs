@@ -25,6 +25,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("agents", &["ids", "toolkit"]),
     ("judges", &["ids", "toolkit"]),
     ("workflow", &["ids", "toolkit", "agents", "audit", "judges", "resilience"]),
+    ("compute", &["ids", "audit"]),
     ("learning", &["ids", "toolkit", "agents", "workflow"]),
     (
         "api",
@@ -41,6 +42,7 @@ const CORE: &[(&str, &[&str])] = &[
             "resilience",
             "workflow",
             "learning",
+            "compute",
         ],
     ),
 ];

@@ -6,6 +6,7 @@
 //! ```
 //! One signature is under way at a time; what is committed meanwhile becomes the next batch. A part that does not
 //! answer is asked again; a contradiction between disk and database ends the task.
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::Digest as _;
@@ -24,11 +25,13 @@ use crate::audit::tile::TileError;
 use crate::audit::tile::TilePath;
 use crate::audit::tile::WIDTH;
 use crate::audit::tile::read_hashes;
+use crate::compute::digests::{Job, Operation};
 use crate::ids::Digest;
 use crate::logfiles::disk::DiskError;
 use crate::logfiles::disk::LogDir;
 use crate::messages::auditor::SignedHead;
 use crate::messages::auditor::VerifierKey;
+use crate::messages::compute::Compute;
 use crate::messages::port::AskError;
 use crate::messages::port::Port;
 use crate::messages::signer::GetLogKey;
@@ -40,6 +43,8 @@ use crate::workflow::record::StoredEntry;
 
 /// Entries taken in one go.
 const BATCH: u64 = 4096;
+/// Entries of a kilobyte or less are hashed here in less time than it takes to hand them to the pool and back.
+const MANY: usize = 64;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// News of a commit can be lost when the auditor is not there to hear it.
@@ -52,6 +57,7 @@ pub(super) struct Sealer {
     pub sign: Port<SignDigest>,
     pub count: Port<CountEntries>,
     pub load: Port<LoadEntries>,
+    pub compute: Port<Compute>,
     pub view: watch::Sender<View>,
     /// Entries that the database is known to have.
     pub committed: watch::Receiver<u64>,
@@ -206,8 +212,11 @@ impl Sealer {
         if entries.is_empty() {
             return Err(Trouble::Later("the database does not show the entries that were committed".to_owned()));
         }
-        for (entry, index) in entries.iter().zip(open.growth.size()..) {
-            if entry.index != index || hash_leaf(&entry.leaf) != entry.leaf_hash {
+        let stored: Vec<(u64, Digest)> = entries.iter().map(|entry| (entry.index, entry.leaf_hash)).collect();
+        let leaves = entries.into_iter().map(|entry| entry.leaf).collect();
+        let (job, hashes) = self.leaf_hashes(leaves).await;
+        for (((at, expected), hash), index) in stored.iter().zip(&hashes).zip(open.growth.size()..) {
+            if *at != index || hash != expected {
                 return Err(Trouble::Never(format!(
                     "entry {index} in the database is missing or does not fit its own hash: it was changed"
                 )));
@@ -215,8 +224,8 @@ impl Sealer {
         }
         let (log, mut growth) = (self.log.clone(), open.growth.clone());
         let (growth, filled) = blocking(move || {
-            let leaves: Vec<Vec<u8>> = entries.into_iter().map(|entry| entry.leaf).collect();
-            let files = growth.append(&leaves).map_err(|error| Trouble::Never(with_causes(&error)))?;
+            let files =
+                growth.append_hashed(&job.messages, &hashes).map_err(|error| Trouble::Never(with_causes(&error)))?;
             log.add(&files).map_err(|error| match error {
                 DiskError::Differs { .. } => Trouble::Never(with_causes(&error)),
                 DiskError::Write { .. } | DiskError::Key(_) => later(&error),
@@ -228,6 +237,18 @@ impl Sealer {
         open.filled.extend(filled);
         self.view.send_modify(|view| view.size = open.growth.size());
         Ok(())
+    }
+
+    /// By the worker pool if there are many; the log does not depend on the pool.
+    async fn leaf_hashes(&self, leaves: Vec<Vec<u8>>) -> (Arc<Job>, Vec<Digest>) {
+        let job = Arc::new(Job::new(Operation::MerkleLeaf, leaves));
+        if job.messages.len() >= MANY
+            && let Ok(Ok(hashes)) = self.compute.ask(Compute(Arc::clone(&job))).await
+        {
+            return (job, hashes);
+        }
+        let hashes = job.digests();
+        (job, hashes)
     }
 
     async fn seal(&self, open: &mut Open) -> Result<(), Trouble> {

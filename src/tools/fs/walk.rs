@@ -1,4 +1,9 @@
 //! Walks trees on several threads and takes the facts of each file without following a link.
+//!
+//! ```text
+//! two threads walk and read -> small files whole, through a bounded channel -> batches -> the worker pool
+//!                           `-> large files are hashed where they are read
+//! ```
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -16,6 +21,15 @@ use crate::tools::fs::tree::Leaf;
 /// A disk serves two readers well; more only compete with the work of the host.
 const THREADS: usize = 2;
 const BLOCK: usize = 128 << 10;
+/// A file of up to this size is read whole and hashed by the pool.
+const SMALL: u64 = 64 << 10;
+/// A small file may have grown since it was looked at (files of `/proc` have no size at all), but not to this.
+const MOST_SMALL: u64 = 16 << 20;
+/// What goes to the pool at once, in files and in bytes.
+const BATCH_FILES: usize = 256;
+const BATCH_BYTES: usize = 1 << 20;
+/// Files that were read and wait to be hashed.
+const AHEAD: usize = 128;
 
 /// What a walk gave.
 #[derive(Debug, Default)]
@@ -42,27 +56,49 @@ pub fn walk(
     builder.standard_filters(false).follow_links(false).threads(THREADS).filter_entry(keep);
 
     let bytes = AtomicU64::new(0);
-    let (sender, receiver) = mpsc::channel();
-    builder.build_parallel().run(|| {
-        let (sender, bytes) = (sender.clone(), &bytes);
-        Box::new(move |entry| {
-            if cx.go_on().is_err() {
-                return WalkState::Quit;
-            }
-            let seen = match entry {
-                Ok(entry) => look(cx, entry.path(), bytes),
-                Err(error) => Seen::Unread(path_of(&error), error.to_string()),
-            };
-            // The receiver outlives the walk, so that this cannot fail; if it did, nobody would want the rest.
-            if sender.send(seen).is_err() { WalkState::Quit } else { WalkState::Continue }
-        })
+    let (sender, receiver) = mpsc::sync_channel(AHEAD);
+    let walker = builder.build_parallel();
+    let gathered = std::thread::scope(|scope| {
+        let bytes = &bytes;
+        scope.spawn(move || {
+            walker.run(|| {
+                let sender = sender.clone();
+                Box::new(move |entry| {
+                    if cx.go_on().is_err() {
+                        return WalkState::Quit;
+                    }
+                    let seen = match entry {
+                        Ok(entry) => look(cx, entry.path(), bytes),
+                        Err(error) => Seen::Unread(path_of(&error), error.to_string()),
+                    };
+                    // The receiver outlives the walk, so that this cannot fail; if it did, nobody would want the rest.
+                    if sender.send(seen).is_err() { WalkState::Quit } else { WalkState::Continue }
+                })
+            });
+        });
+        gather(cx, receiver)
     });
-    drop(sender);
+    let mut walked = Walked { bytes: bytes.into_inner(), ..gathered };
+    walked.unread.sort();
+    walked
+}
 
-    let mut walked = Walked { bytes: bytes.into_inner(), ..Walked::default() };
+/// Puts together what the walk saw; the small files are hashed in batches while the walk goes on.
+fn gather(cx: &ToolCx, receiver: mpsc::Receiver<Seen>) -> Walked {
+    let mut walked = Walked::default();
+    let (mut files, mut contents, mut size) = (Vec::new(), Vec::new(), 0);
     for seen in receiver {
         match seen {
             Seen::Leaf(path, leaf) => walked.leaves.push((path, leaf)),
+            Seen::Small(path, leaf, content) => {
+                size += content.len();
+                files.push((path, leaf));
+                contents.push(content);
+                if files.len() >= BATCH_FILES || size >= BATCH_BYTES {
+                    hash(cx, &mut files, &mut contents, &mut walked);
+                    size = 0;
+                }
+            }
             Seen::Half(path, leaf, why) => {
                 walked.leaves.push((path.clone(), leaf));
                 walked.unread.push((path, why));
@@ -70,12 +106,24 @@ pub fn walk(
             Seen::Unread(path, why) => walked.unread.push((path, why)),
         }
     }
-    walked.unread.sort();
+    hash(cx, &mut files, &mut contents, &mut walked);
     walked
+}
+
+fn hash(cx: &ToolCx, files: &mut Vec<(PathBuf, Leaf)>, contents: &mut Vec<Vec<u8>>, walked: &mut Walked) {
+    if files.is_empty() {
+        return;
+    }
+    let digests = cx.hash.sha256(std::mem::take(contents));
+    let hashed =
+        files.drain(..).zip(digests).map(|((path, leaf), digest)| (path, Leaf { sha256: Some(digest), ..leaf }));
+    walked.leaves.extend(hashed);
 }
 
 enum Seen {
     Leaf(PathBuf, Leaf),
+    /// A file with its content, whose digest is still missing.
+    Small(PathBuf, Leaf, Vec<u8>),
     /// There, but its content could not be read.
     Half(PathBuf, Leaf, String),
     Unread(PathBuf, String),
@@ -105,6 +153,12 @@ fn look(cx: &ToolCx, path: &Path, bytes: &AtomicU64) -> Seen {
         size: meta.len(),
         sha256,
     };
+    if mark == 'f' && meta.len() <= SMALL {
+        return match read_small(path, meta.len(), bytes) {
+            Ok(content) => Seen::Small(owned, leaf(None), content),
+            Err(error) => Seen::Half(owned, leaf(None), error.to_string()),
+        };
+    }
     let hashed = match mark {
         'f' => hash_file(cx, path, bytes).map(Some),
         'l' => std::fs::read_link(path)
@@ -117,10 +171,25 @@ fn look(cx: &ToolCx, path: &Path, bytes: &AtomicU64) -> Seen {
     }
 }
 
-fn hash_file(cx: &ToolCx, path: &Path, bytes: &AtomicU64) -> io::Result<Digest> {
-    // The file may be exchanged for a link or a pipe after it was looked at: neither is followed, neither blocks.
+/// The file may be exchanged for a link or a pipe after it was looked at: neither is followed, neither blocks.
+fn open(path: &Path) -> io::Result<File> {
     let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
-    let mut file: File = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// The whole content of a file that was small when it was looked at; one that grew since is refused, not cut.
+fn read_small(path: &Path, expected: u64, bytes: &AtomicU64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::with_capacity(usize::try_from(expected).unwrap_or_default() + 1);
+    open(path)?.take(MOST_SMALL).read_to_end(&mut content)?;
+    if content.len() as u64 == MOST_SMALL {
+        return Err(io::Error::other("it grew while it was read"));
+    }
+    bytes.fetch_add(content.len() as u64, Ordering::Relaxed);
+    Ok(content)
+}
+
+fn hash_file(cx: &ToolCx, path: &Path, bytes: &AtomicU64) -> io::Result<Digest> {
+    let mut file = open(path)?;
     let mut hasher = Sha256::new();
     let mut block = vec![0; BLOCK];
     loop {

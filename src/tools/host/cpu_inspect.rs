@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::compute::cpu;
 use crate::toolkit::cx::ToolCx;
 use crate::toolkit::output::Output;
 use crate::toolkit::spec::Tool;
@@ -15,7 +16,6 @@ use crate::tools::evidence::Reader;
 use crate::tools::evidence::Started;
 use crate::tools::evidence::Unread;
 use crate::tools::evidence::sha256;
-use crate::tools::host::cpuid;
 use crate::tools::host::cpuinfo;
 use crate::tools::host::cpuinfo::Processor;
 use crate::tools::input;
@@ -163,7 +163,7 @@ fn isa(reader: &mut Reader<'_>, first: &Processor<'_>) -> (Vec<String>, Vec<Stri
     let mut disputed = Vec::new();
     if reader.is_live() && !flags.is_empty() {
         let started = Started::now(reader.cx);
-        let usable = cpuid::usable();
+        let usable = cpu::usable();
         let told = format!("{usable:?}");
         let digest = sha256(told.as_bytes());
         reader.push(started.evidence(reader.cx, "cpuid and xgetbv".to_owned(), digest, told.len() as u64, false));

@@ -23,6 +23,7 @@ use dsmil::ids::NodeId;
 use dsmil::messages::auditor::AwaitSealed;
 use dsmil::messages::auditor::EntriesCommitted;
 use dsmil::messages::auditor::SignedHead;
+use dsmil::messages::compute::Compute;
 use dsmil::messages::port::AskError;
 use dsmil::messages::port::Port;
 use dsmil::messages::signer::GetLogKey;
@@ -155,7 +156,14 @@ impl FakeSigner {
 }
 
 pub fn ports(store: &FakeStore, key: Port<GetLogKey>, sign: Port<SignDigest>) -> AuditorPorts {
-    AuditorPorts { key, sign, append: store.append(), count: store.count(), load: store.load() }
+    AuditorPorts {
+        key,
+        sign,
+        append: store.append(),
+        count: store.count(),
+        load: store.load(),
+        compute: Port::answering(|Compute(job)| Ok(Ok(job.digests()))),
+    }
 }
 
 /// A supervised worker that says itself when it serves.
