@@ -49,6 +49,7 @@ function Nav({ open }) {
     ${PAGES.map(([name, path, title]) => html`<a key=${name} href=${path} class=${open === name ? "open" : ""} aria-current=${open === name ? "page" : undefined} title=${title}>
       <${Icon} name=${name} /><span>${title}</span>${name === "alerts" && firing > 0 && html`<b class="count">${firing}</b>`}</a>`)}
     <span class="fill"></span>
+    <a href="/docs" target="_self" title="API reference"><${Icon} name="docs" /><span>API reference</span></a>
     <button onClick=${turn} title="Theme: ${theme}" aria-label="Theme: ${theme}"><${Icon} name="theme" /><span>${theme} theme</span></button>
     <button onClick=${leave} title="Sign out" aria-label="Sign out"><${Icon} name="exit" /><span>Sign out</span></button>
     <p class="who"><b>${me.name}</b>${me.role}</p></nav>`;

@@ -9,6 +9,7 @@ const ICONS = {
   workflows: "M4 5h9M4 12h13M4 19h6M17 5h3M14 19h6",
   alerts: "M12 3 2.500 20h19zM12 10v4M12 17v.5",
   audit: "M6 3h9l4 4v14H6zM14 3v5h5M9 13h7M9 17h7",
+  docs: "M5 5c3-1 5-1 7 1 2-2 4-2 7-1v13c-3-1-5-1-7 1-2-2-4-2-7-1zM12 6v13",
   exit: "M10 4H5v16h5M15 8l4 4-4 4M19 12H9",
   theme: "M12 3a9 9 0 1 0 0 18zM12 3a9 9 0 0 1 0 18",
 };

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -18,8 +19,9 @@ const FLAP_WINDOW: Duration = Duration::from_secs(600);
 /// Resolved alerts are shown so long.
 const SHOWN: Duration = Duration::from_secs(900);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "AlertState")]
 pub enum State {
     Pending,
     Firing,
@@ -43,7 +45,7 @@ pub struct Moment {
     pub wall: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ack {
     pub by: String,
     pub comment: String,

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strsim::jaro_winkler;
 
@@ -10,8 +11,9 @@ use crate::alerts::metric::{METRICS, find};
 use crate::recovery::action::Action;
 use crate::toolkit::duration;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "AlertSeverity")]
 pub enum Severity {
     Info,
     Warning,

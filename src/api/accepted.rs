@@ -1,18 +1,19 @@
 //! What a submission is answered with.
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::run::RunStatus;
 use crate::ids::RunId;
 
 /// The run is durable; where to look is in `Location`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Accepted {
     pub workflow_id: RunId,
     pub status: RunStatus,
 }
 
 /// Of a cancellation: whether the run could still be ended before its time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cancelled {
     pub workflow_id: RunId,
     /// False: the run had ended already.
@@ -20,14 +21,14 @@ pub struct Cancelled {
 }
 
 /// Of a restart of an agent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Restarting {
     pub agent_id: crate::ids::AgentId,
     pub status: String,
 }
 
 /// The answer to a dry run: the workflow as it was understood. Nothing was stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Checked {
     pub valid: bool,
     pub name: String,
@@ -35,7 +36,7 @@ pub struct Checked {
     pub steps: Vec<CheckedStep>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckedStep {
     pub id: String,
     pub agent: Option<String>,

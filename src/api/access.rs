@@ -1,12 +1,13 @@
 //! Tokens, sessions and tickets.
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::access::role::Role;
 use crate::access::token::TokenId;
 
 /// What a new token shall be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// For people: who or what holds it; 1 to 64 characters.
@@ -18,7 +19,7 @@ pub struct NewToken {
 }
 
 /// The answer that shows the token, once.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedToken {
     pub token_id: TokenId,
     /// The secret: it is shown here and nowhere else.
@@ -28,7 +29,7 @@ pub struct CreatedToken {
     pub expires: Option<DateTime<Utc>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Token {
     pub token_id: TokenId,
     pub name: String,
@@ -42,12 +43,12 @@ pub struct Token {
     pub valid: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tokens {
     pub tokens: Vec<Token>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Revoked {
     pub token_id: TokenId,
     /// False: it had been revoked before.
@@ -55,14 +56,14 @@ pub struct Revoked {
 }
 
 /// Signs a browser in.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignIn {
     pub token: String,
 }
 
 /// Who is asking.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Identity {
     /// Null: the bootstrap token.
     pub token_id: Option<TokenId>,
@@ -70,7 +71,7 @@ pub struct Identity {
     pub role: Role,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Ticket {
     pub ticket: String,
     /// It is good once, and for so long.

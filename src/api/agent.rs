@@ -1,11 +1,12 @@
 //! An agent: its profile and how it is doing.
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::agents::profile::{Criticality, Group, Policy};
 use crate::api::supervision::Breaker;
 use crate::ids::{AgentId, ToolId};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AgentState {
     Up,
@@ -28,7 +29,7 @@ impl AgentState {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Agent {
     pub agent_id: AgentId,
     pub group: Group,
@@ -56,8 +57,32 @@ pub struct Agent {
     pub instructions: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Agents {
     pub agents: Vec<Agent>,
     pub next: Option<String>,
+}
+
+/// Has an agent fail on purpose, where the configuration allows drills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Drill {
+    pub fault: Fault,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "DrillFault")]
+pub enum Fault {
+    /// The actor panics in its handler.
+    Panic,
+    /// The next step fails.
+    Fail,
+}
+
+/// The agent was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Drilled {
+    pub agent_id: AgentId,
+    pub fault: Fault,
 }

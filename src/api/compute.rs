@@ -1,9 +1,11 @@
 //! The worker pool, and what the processor can do.
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::compute::cpu::Kernel;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "WorkerPool")]
 pub struct Pool {
     pub workers: usize,
     /// Workers with a batch.
@@ -20,7 +22,7 @@ pub struct Pool {
     pub cpu: Cpu,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cpu {
     /// By the x86-64 psABI: `x86-64`, `x86-64-v2` to `x86-64-v4`; elsewhere the architecture.
     pub level: String,

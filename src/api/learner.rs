@@ -1,11 +1,12 @@
 //! Who should do a task, and how far the learner is.
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::ids::AgentId;
 
 /// What is asked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     pub task: String,
@@ -14,7 +15,7 @@ pub struct Question {
     pub context: Map<String, Value>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Prediction {
     /// Null when no agent is confident; the figures are then those of who came nearest.
     pub agent_id: Option<AgentId>,
@@ -31,7 +32,7 @@ pub struct Prediction {
     pub ranking: Vec<Ranked>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Ranked {
     pub agent_id: AgentId,
     pub confidence: f64,
@@ -39,7 +40,7 @@ pub struct Ranked {
     pub n_eff: f64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LearnerStatus {
     /// Lessons on disk that the database does not have yet, and their bytes.
     pub waiting: u64,

@@ -1,8 +1,9 @@
 //! A playbook: a workflow that the service keeps by name.
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Playbook {
     pub name: String,
     pub description: Option<String>,
@@ -15,7 +16,7 @@ pub struct Playbook {
     pub document: Option<Value>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Playbooks {
     pub playbooks: Vec<Playbook>,
     pub next: Option<String>,

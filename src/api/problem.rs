@@ -1,12 +1,13 @@
 //! What every refusal looks like: RFC 9457 problem details.
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// Names the kind of problem; stable.
     #[serde(rename = "type", default = "about_blank")]
@@ -24,7 +25,8 @@ pub struct Problem {
 }
 
 /// One fault of a document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "DocumentFault")]
 pub struct Fault {
     /// JSON Pointer (RFC 6901) to the place.
     pub pointer: String,

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ use crate::ids::{AgentId, NodeId, RunId, StepId, ToolId};
 use crate::judges::finding::Finding;
 use crate::toolkit::output::Output;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
     Pending,
@@ -54,7 +55,7 @@ impl fmt::Display for RunStatus {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StepStatus {
     Pending,
@@ -101,7 +102,7 @@ impl fmt::Display for StepStatus {
 }
 
 /// One run with all that is known of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
     pub workflow_id: RunId,
     pub name: String,
@@ -129,7 +130,7 @@ pub struct Run {
     pub by: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     pub id: StepId,
     pub agent: Option<AgentId>,
@@ -144,7 +145,7 @@ pub struct Step {
     pub reason: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Attempt {
     /// Counts from 1.
     pub n: u32,
@@ -155,14 +156,14 @@ pub struct Attempt {
 }
 
 /// How the agent was chosen, where the document did not name one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ChosenBy {
     pub confidence: f64,
     pub reasons: Vec<String>,
 }
 
 /// A line of the list of runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunSummary {
     pub workflow_id: RunId,
     pub name: String,
@@ -179,7 +180,7 @@ pub struct RunSummary {
 }
 
 /// A page of runs, newest first; `next` is the cursor of the page after it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Runs {
     pub workflows: Vec<RunSummary>,
     pub next: Option<String>,

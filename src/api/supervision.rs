@@ -1,7 +1,9 @@
 //! The supervision tree.
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Child")]
 pub struct Node {
     pub name: String,
     /// `supervisor` or `worker`.
@@ -22,12 +24,13 @@ pub struct Node {
 }
 
 /// The child that was told to panic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "DrilledChild")]
 pub struct Drilled {
     pub child: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Breaker {
     /// `closed`, `open` or `half_open`.
     pub state: String,

@@ -1,10 +1,11 @@
 //! A tool that agents may be given.
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ids::{AgentId, ToolId};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tool {
     pub id: ToolId,
     /// `read_only`, `mutating`, `external` or `load`.
@@ -23,7 +24,7 @@ pub struct Tool {
     pub outputs: Value,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tools {
     pub tools: Vec<Tool>,
     pub next: Option<String>,

@@ -1,4 +1,5 @@
 //! Which instruction sets this process may use, the level they add up to, and the code that is chosen by them.
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Instruction sets that this process may really use: the processor has them and the system saves their registers.
@@ -56,7 +57,7 @@ const LEVELS: &[(&str, &[&str])] = &[
 ];
 
 /// Code for one operation, chosen when the program starts by what the processor can do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Kernel {
     pub operation: String,
     pub kernel: String,

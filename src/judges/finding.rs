@@ -1,4 +1,5 @@
 //! A finding: something about the host that a person should know, with the evidence for it.
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -6,8 +7,9 @@ use sha2::{Digest as _, Sha256};
 use crate::ids::{AgentId, Digest};
 use crate::toolkit::output::Output;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "FindingSeverity")]
 pub enum Severity {
     Info,
     Low,
@@ -16,7 +18,7 @@ pub enum Severity {
     Critical,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// Stable over runs: the first 16 hex digits of SHA-256(rule, NUL, object).
     pub id: String,

@@ -31,8 +31,7 @@ pub enum StepNotDone {
 }
 
 /// Faults that a drill may inject into an agent, where the configuration allows drills.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The actor panics in its handler.
     Panic,

@@ -11,6 +11,7 @@ use crate::ids::Digest;
 /// How a tool call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "OutputStatus")]
 pub enum Status {
     /// All that was asked for was found out or done.
     Ok,
@@ -27,7 +28,7 @@ pub enum Status {
 }
 
 /// Where a value comes from: a file read or a program run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// The path read, or the program and its arguments, or `self:` and the part of this service that answered.
     pub source: String,
@@ -45,7 +46,7 @@ pub struct Evidence {
 }
 
 /// Why a call is not plainly `ok`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// A short word for programs: `not_built`, `no_facility`, `no_privilege`, `invalid_input`, `timeout`, `io` ...
     pub code: String,
@@ -62,7 +63,7 @@ impl Reason {
 }
 
 /// What a tool call gave.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
     pub status: Status,
     pub data: Value,

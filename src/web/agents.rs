@@ -7,7 +7,6 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Payload};
 use futures_util::future::join_all;
-use serde::Deserialize;
 
 use crate::agents::catalog::Catalog;
 use crate::agents::profile::AgentProfile;
@@ -76,23 +75,20 @@ pub async fn restart(deps: Data<Agents>, id: Path<String>) -> Result<HttpRespons
     Ok(HttpResponse::Accepted().json(answer))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DrillBody {
-    fault: Fault,
-}
-
 pub async fn drill(deps: Data<Agents>, id: Path<String>, payload: Payload) -> Result<HttpResponse, ApiError> {
     let Some(ports) = &deps.drill else {
         let refusal = "drills are not enabled; the configuration of the service allows them or not";
         return Err(ApiError::NotFound(refusal.to_owned()));
     };
     let profile = find(&deps.catalog, &id)?;
-    let DrillBody { fault } = json_body(payload).await?;
+    let api::agent::Drill { fault } = json_body(payload).await?;
     let port = ports.get(&profile.id).ok_or_else(|| unknown(&id))?;
     // A panic leaves no one to answer: to be told is all there is to wait for.
-    port.try_tell(Drill(fault))?;
-    Ok(HttpResponse::Accepted().json(serde_json::json!({ "agent_id": profile.id, "fault": fault })))
+    port.try_tell(Drill(match fault {
+        api::agent::Fault::Panic => Fault::Panic,
+        api::agent::Fault::Fail => Fault::Fail,
+    }))?;
+    Ok(HttpResponse::Accepted().json(api::agent::Drilled { agent_id: profile.id.clone(), fault }))
 }
 
 fn find<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Arc<AgentProfile>, ApiError> {

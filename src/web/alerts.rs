@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Payload, Query};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::alerts::book;
@@ -28,9 +29,10 @@ pub struct Alerts {
     pub observe: Port<Observe>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
+    /// Only alerts in this state.
     state: Option<State>,
 }
 
@@ -57,15 +59,9 @@ pub async fn ack(
     Ok(HttpResponse::Ok().json(shown(alert)))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Exercise {
-    firing: bool,
-}
-
 /// Sends a reading of the exercise metric through the real way.
 pub async fn exercise(deps: Data<Alerts>, body: Payload) -> Result<HttpResponse, ApiError> {
-    let Exercise { firing } = json_body(body).await?;
+    let shape::Exercise { firing } = json_body(body).await?;
     let samples = vec![Sample::new(DRILL, f64::from(u8::from(firing)))];
     deps.observe.ask(Observe { at: clock::wall(), samples }).await?;
     list(deps, Query(Filter { state: None })).await

@@ -2,6 +2,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use actix_web::web::{Data, Path, Query};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::api;
@@ -69,11 +70,13 @@ pub async fn proof(deps: Data<Audit>, index: Path<u64>) -> Result<HttpResponse, 
     Ok(HttpResponse::Ok().content_type(ContentType::plaintext()).body(proof))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stretch {
+    /// Index of the first entry.
     #[serde(default)]
     from: u64,
+    /// Index after the last one; `next` goes on where an answer was full.
     to: Option<u64>,
 }
 

@@ -8,6 +8,7 @@ use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload, Query};
 use actix_web_actors::ws::{CloseCode, CloseReason, Message, ProtocolError, WebsocketContext, WsResponseBuilder};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::debug;
 
@@ -37,8 +38,9 @@ pub struct Stream {
     pub redeem: Port<RedeemTicket>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub struct How {
+    /// Of `POST /api/v1/stream-tickets`, for clients that can send neither header nor cookie.
     ticket: Option<String>,
 }
 

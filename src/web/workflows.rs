@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Path, Payload, Query};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -52,9 +53,10 @@ const PAGE: u32 = 50;
 /// The longest wait that is granted; a caller asks again.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct How {
+    /// Only check the workflow: all its faults, or 200 with the plan.
     #[serde(default)]
     dry_run: bool,
 }
@@ -80,12 +82,17 @@ pub async fn schema() -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().content_type("application/schema+json").json(schema))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
+    /// Only runs in this state.
     status: Option<RunStatus>,
+    /// Only runs of this name.
     name: Option<String>,
+    /// How many at most; 50 if left out.
+    #[schemars(range(min = 1, max = 500))]
     limit: Option<u32>,
+    /// `next` of the page before.
     cursor: Option<String>,
 }
 
@@ -102,9 +109,10 @@ pub async fn list(deps: Data<Workflows>, filter: Query<Filter>) -> Result<HttpRe
     Ok(HttpResponse::Ok().json(api::run::Runs { workflows, next: page.next.map(|run| run.to_string()) }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Patience {
+    /// Answer when the run has ended, or after so long; such as `30s`, 60 s at most.
     wait: Option<String>,
 }
 

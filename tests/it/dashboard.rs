@@ -43,6 +43,10 @@ async fn an_operator_signs_in_and_watches_a_run_an_alert_and_a_crash() {
     watch_a_crash(&browser, &service).await;
     watch_an_alert(&browser, &service).await;
 
+    browser.open(&format!("{}/docs", service.url)).await;
+    browser.sees("Submit a workflow").await;
+    browser.picture("reference").await;
+
     let foreign =
         "return performance.getEntriesByType('resource').map(r => r.name).filter(n => !n.startsWith(location.origin))";
     assert_eq!(browser.run(foreign).await, Value::Array(vec![]), "the page asks nobody else");
@@ -50,8 +54,11 @@ async fn an_operator_signs_in_and_watches_a_run_an_alert_and_a_crash() {
     let complaints: Vec<String> = browser.complaints().await.into_iter().filter(|line| !line.contains("401")).collect();
     assert_eq!(complaints, Vec::<String>::new());
 
+    browser.open(&service.url).await;
     browser.press("Sign out").await;
     browser.sees("Sign in to dsmil").await;
+    browser.open(&format!("{}/docs", service.url)).await;
+    browser.sees("Sign in on the dashboard").await;
     browser.close().await;
 }
 

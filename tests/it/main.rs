@@ -29,6 +29,8 @@ mod learning;
 #[cfg(test)]
 mod privileges;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod roster;
 #[cfg(test)]
 mod store;
