@@ -42,6 +42,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::config::data_dir::{DataDir, DataDirError};
 use crate::messages::supervision::SupervisionEvent;
+use crate::recovery::action::Restraint;
 use crate::store::database::{BadUrl, Database};
 use crate::toolkit::bench::Workbench;
 use crate::workflow::record::StoreError;
@@ -177,9 +178,10 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
         hash_key: parts.node_key,
         no_broker: Some(no_broker),
     });
-    let (agents, members) = tree::agents(&parts.catalog, &parts.toolbox, &bench)?;
+    let (restrain, restraint) = watched::channel(Restraint::NONE);
+    let (agents, members) = tree::agents(&parts.catalog, &parts.toolbox, &bench, &restraint)?;
     let (hub_spec, hub) = tree::hub()?;
-    let (engine, orchestrator) = tree::engine(&parts, &data, &members, &learning.learner, hub.port())?;
+    let (engine, orchestrator) = tree::engine(&parts, &data, &members, &learning.learner, hub.port(), restraint)?;
 
     let scribe = Scribe::new(parts.node.clone(), data.writer.port(), auditor.port());
     let (book, admitted) = watched::channel(None);
@@ -197,6 +199,7 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
         auditor: &auditor,
         orchestrator: &orchestrator,
         agents: &members,
+        restrain: Arc::new(restrain),
         tree: tree_door.describe(),
         feed: hub.port(),
         archive,

@@ -10,19 +10,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::fut::WrapFuture;
-use actix::{Actor, ActorFutureExt, Handler, MessageResult, ResponseActFuture};
-use tokio::sync::{AcquireError, OwnedSemaphorePermit};
+use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseActFuture};
+use tokio::sync::{AcquireError, watch};
 use tracing::{debug, error};
 
 use crate::actors::context::Ctx;
-use crate::actors::places::Places;
+use crate::actors::places::{Place, Places};
 use crate::actors::usage::measured;
 use crate::agents::profile::AgentProfile;
 use crate::agents::stats::Stats;
 use crate::clock;
 use crate::ids::ToolId;
 use crate::judges;
-use crate::messages::agent::{AgentStats, Drill, Fault, GetStats, RunStep, SetShare, StepNotDone};
+use crate::messages::agent::{AgentStats, Drill, Fault, GetStats, Heard, RunStep, StepNotDone};
+use crate::recovery::action::Restraint;
 use crate::toolkit::bench::Workbench;
 use crate::toolkit::output::{Output, Reason, Status};
 use crate::toolkit::spec::{RunsOn, Tool, ToolSpec};
@@ -38,6 +39,7 @@ pub struct Agent {
     toolbox: Arc<Toolbox>,
     bench: Arc<Workbench>,
     places: Places,
+    restraint: watch::Receiver<Restraint>,
     stats: Stats,
     in_hand: usize,
     drill: Option<Fault>,
@@ -53,9 +55,27 @@ struct Granted {
 }
 
 impl Agent {
-    pub fn new(profile: Arc<AgentProfile>, toolbox: Arc<Toolbox>, bench: Arc<Workbench>) -> Self {
+    pub fn new(
+        profile: Arc<AgentProfile>,
+        toolbox: Arc<Toolbox>,
+        bench: Arc<Workbench>,
+        restraint: watch::Receiver<Restraint>,
+    ) -> Self {
         let places = Places::new(profile.concurrency);
-        Agent { profile, toolbox, bench, places, stats: Stats::default(), in_hand: 0, drill: None }
+        Agent { profile, toolbox, bench, places, restraint, stats: Stats::default(), in_hand: 0, drill: None }
+    }
+
+    /// Uses as many places as it may at present, and again at each change of that.
+    fn keep_to_restraint(&mut self, ctx: &mut Ctx<Self>) {
+        self.places.use_share(self.restraint.borrow_and_update().share);
+        let mut restraint = self.restraint.clone();
+        let change = async move { restraint.changed().await };
+        ctx.spawn(change.into_actor(self).map(|changed, agent, ctx| {
+            // Nobody restrains any more once the sender has gone with the service.
+            if changed.is_ok() {
+                agent.keep_to_restraint(ctx);
+            }
+        }));
     }
 
     fn begin(&mut self, order: &RunStep) -> Pin<Box<dyn Future<Output = Worked>>> {
@@ -112,7 +132,7 @@ async fn work(
     granted: Granted,
     bench: Arc<Workbench>,
     profile: Arc<AgentProfile>,
-    place: impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>>,
+    place: impl Future<Output = Result<Place, AcquireError>>,
     order: RunStep,
 ) -> Worked {
     let deadline = tokio::time::Instant::from_std(order.deadline);
@@ -166,6 +186,9 @@ fn panicked(tool: &ToolId, failed: tokio::task::JoinError) -> StepNotDone {
 
 impl Actor for Agent {
     type Context = Ctx<Self>;
+    fn started(&mut self, ctx: &mut Ctx<Self>) {
+        self.keep_to_restraint(ctx);
+    }
 }
 
 impl Handler<RunStep> for Agent {
@@ -193,20 +216,14 @@ impl Handler<GetStats> for Agent {
     }
 }
 
-impl Handler<SetShare> for Agent {
-    type Result = ();
-    fn handle(&mut self, SetShare(share): SetShare, _: &mut Ctx<Self>) {
-        self.places.use_share(share);
-    }
-}
-
 impl Handler<Drill> for Agent {
-    type Result = ();
+    type Result = MessageResult<Drill>;
     #[expect(clippy::panic, reason = "a drill shows that the supervisor handles a real panic")]
-    fn handle(&mut self, Drill(fault): Drill, _: &mut Ctx<Self>) {
+    fn handle(&mut self, Drill(fault): Drill, _: &mut Ctx<Self>) -> Self::Result {
         match fault {
             Fault::Panic => panic!("drill: agent {} was told to panic", self.profile.id),
             Fault::Fail => self.drill = Some(fault),
         }
+        MessageResult(Heard)
     }
 }

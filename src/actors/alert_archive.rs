@@ -1,18 +1,23 @@
-//! Signs, stores and posts what happened to alerts, in order, whatever is away for a while.
+//! Posts, signs and stores what happened to alerts, in order. What is away for a while holds up only what needs it:
+//! an alert is posted at once and signed without the database, and stored when that is back.
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::actors::scribe::{Deed, Scribe};
 use crate::alerts::book::{Alert, Change, What};
+use crate::ids::NodeId;
 use crate::store::alerts;
 use crate::store::database::Readers;
 use crate::webhook;
+use crate::workflow::record::StoreError;
 
 const RETRY: Duration = Duration::from_millis(500);
 /// Posts that wait for a slow receiver.
 const POSTS: usize = 256;
+/// Changes that wait for the database.
+const ROWS: usize = 4_096;
 
 #[derive(Clone)]
 pub struct Archive {
@@ -43,6 +48,8 @@ impl Archive {
             actix_rt::spawn(post(url, self.scribe.node.to_string(), self.dashboard.clone(), waiting));
             posts
         });
+        let (rows, unstored) = mpsc::channel(ROWS);
+        actix_rt::spawn(store(self.database.clone(), self.scribe.node.clone(), unstored));
         while let Some(change) = changes.recv().await {
             if let Some(posts) = &posts
                 && change.what != What::Acknowledged
@@ -54,10 +61,24 @@ impl Archive {
                 );
             }
             self.scribe.note(deed(&change)).await;
-            while let Err(fault) = alerts::put(&self.database, &self.scribe.node, &change.alert).await {
-                debug!("an alert waits for the database: {fault}");
-                tokio::time::sleep(RETRY).await;
+            if let Err(refused) = rows.try_send(change.alert) {
+                let rule = &refused.into_inner().rule;
+                warn!(alert = rule, "too many changes of alerts wait for the database: one of {rule} is not stored");
             }
+        }
+    }
+}
+
+/// Tries again while the database is away; what it refuses it would refuse for ever.
+async fn store(database: Readers, node: NodeId, mut unstored: mpsc::Receiver<Alert>) {
+    while let Some(alert) = unstored.recv().await {
+        while let Err(fault) = alerts::put(&database, &node, &alert).await {
+            if !matches!(fault, StoreError::Unreachable { .. } | StoreError::Unknown { .. }) {
+                error!(alert = alert.rule, "how alert {} stands cannot be stored: {fault}", alert.rule);
+                break;
+            }
+            debug!("an alert waits for the database: {fault}");
+            tokio::time::sleep(RETRY).await;
         }
     }
 }

@@ -4,7 +4,7 @@
 //! It goes on without the database: what it could not store waits in order behind its channel.
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult};
@@ -15,7 +15,7 @@ use tracing::{info, trace, warn};
 
 use crate::actors::alert_archive::Archive;
 use crate::actors::context::Ctx;
-use crate::alerts::book::{Ack, Alert, Book, Change, Moment, State, What};
+use crate::alerts::book::{Ack, Alert, Book, Change, Moment, STALE, State, What};
 use crate::alerts::metric::Sample;
 use crate::alerts::rule::Rule;
 use crate::clock;
@@ -26,7 +26,8 @@ use crate::messages::port::Port;
 
 /// Readings of five minutes, one a second.
 const HISTORY: usize = 300;
-/// Before the database is there alerts that fired before the start are unknown; it is waited for this long.
+/// Before the database is there alerts that fired before the start are unknown; it is waited for this long. They are
+/// taken up later if it comes later.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Changes that wait to be signed and stored.
 const QUEUE: usize = 4_096;
@@ -44,7 +45,7 @@ pub struct AlertHandler {
     doors: Doors,
     /// None until what fired before the start is known, or the wait for it is over.
     archive: Option<mpsc::Sender<Change>>,
-    newest: BTreeMap<(&'static str, Option<String>), f64>,
+    newest: BTreeMap<(&'static str, Option<String>), (f64, Instant)>,
     history: BTreeMap<&'static str, VecDeque<(DateTime<Utc>, f64)>>,
 }
 
@@ -53,10 +54,17 @@ impl AlertHandler {
         AlertHandler { book: Book::new(rules), doors, archive: None, newest: BTreeMap::new(), history: BTreeMap::new() }
     }
 
-    fn begin(&mut self, firing: Vec<Alert>) {
-        let (archive, changes) = mpsc::channel(QUEUE);
-        actix_rt::spawn(self.doors.archive.clone().run(changes));
-        self.archive = Some(archive);
+    fn begin(&mut self) {
+        if self.archive.is_none() {
+            let (archive, changes) = mpsc::channel(QUEUE);
+            actix_rt::spawn(self.doors.archive.clone().run(changes));
+            self.archive = Some(archive);
+        }
+    }
+
+    /// What fired before the start.
+    fn take_up(&mut self, firing: Vec<Alert>) {
+        self.begin();
         let count = firing.len();
         let ended = self.book.restore(firing, moment());
         if count > 0 {
@@ -65,11 +73,21 @@ impl AlertHandler {
         let taken_up: Vec<Event> = self.book.alerts().map(|alert| shown(alert, clock::wall())).collect();
         self.publish(taken_up);
         self.changed(ended);
-        // What was read meanwhile counts.
-        let read = self.newest.iter().map(|((metric, of), value)| Sample { metric, of: of.clone(), value: *value });
-        let samples: Vec<Sample> = read.collect();
+        self.look_again();
+    }
+
+    /// What was read before there was a book to put it in counts.
+    fn look_again(&mut self) {
+        let samples = self.readings();
         let changes = self.book.observe(&samples, moment());
         self.changed(changes);
+    }
+
+    /// The newest reading of each metric, unless it is old: then nobody knows how things are.
+    fn readings(&self) -> Vec<Sample> {
+        let now = clock::now();
+        let fresh = self.newest.iter().filter(|(_, (_, at))| now.saturating_duration_since(*at) <= STALE);
+        fresh.map(|((metric, of), (value, _))| Sample { metric, of: of.clone(), value: *value }).collect()
     }
 
     fn changed(&mut self, changes: Vec<Change>) {
@@ -107,8 +125,9 @@ impl AlertHandler {
     }
 
     fn keep(&mut self, at: DateTime<Utc>, samples: &[Sample]) {
+        let now = clock::now();
         for sample in samples {
-            self.newest.insert((sample.metric, sample.of.clone()), sample.value);
+            self.newest.insert((sample.metric, sample.of.clone()), (sample.value, now));
             if sample.of.is_none() {
                 let series = self.history.entry(sample.metric).or_default();
                 if series.len() == HISTORY {
@@ -143,14 +162,15 @@ impl Actor for AlertHandler {
     type Context = Ctx<Self>;
 
     fn started(&mut self, ctx: &mut Ctx<Self>) {
-        let archive = self.doors.archive.clone();
-        let reading = async move { tokio::time::timeout(PATIENCE, archive.firing()).await };
-        ctx.spawn(reading.into_actor(self).map(|read, handler, _| {
-            if read.is_err() {
-                warn!("the database does not tell which alerts fired before the start; those are raised anew");
+        let reading = self.doors.archive.clone().firing();
+        ctx.spawn(reading.into_actor(self).map(|firing, handler, _| handler.take_up(firing)));
+        ctx.run_later(PATIENCE, |handler, _| {
+            if handler.archive.is_none() {
+                warn!("the database does not tell yet which alerts fired before the start; those may be raised anew");
+                handler.begin();
+                handler.look_again();
             }
-            handler.begin(read.unwrap_or_default());
-        }));
+        });
     }
 }
 
@@ -206,14 +226,9 @@ impl Handler<GetReadings> for AlertHandler {
     type Result = MessageResult<GetReadings>;
 
     fn handle(&mut self, GetReadings: GetReadings, _: &mut Ctx<Self>) -> Self::Result {
-        let sample = |((metric, of), value): (&(&'static str, Option<String>), &f64)| Sample {
-            metric,
-            of: of.clone(),
-            value: *value,
-        };
         let series = |series: &VecDeque<_>| Arc::new(series.iter().copied().collect());
         MessageResult(Readings {
-            newest: self.newest.iter().map(sample).collect(),
+            newest: self.readings(),
             history: self.history.iter().map(|(metric, values)| (*metric, series(values))).collect(),
         })
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use actix::SpawnHandle;
 use chrono::{DateTime, Utc};
 use tokio::sync::{oneshot, watch};
+use tracing::trace;
 
 use crate::ids::{NodeId, RunId, StepId};
 use crate::learning::lesson::{Lesson, lesson_of};
@@ -46,6 +47,8 @@ pub struct OpenRun {
     doubtful: bool,
     /// Who submitted it and waits for the first append.
     submitter: Option<oneshot::Sender<Result<RunId, StartError>>>,
+    /// Who waits until so many of `rows` are durable.
+    waiting: Vec<(usize, oneshot::Sender<()>)>,
     attempts: HashMap<StepId, (u32, CancelFlag)>,
     /// What the rows that became durable teach.
     lessons: Vec<Lesson>,
@@ -78,6 +81,7 @@ impl OpenRun {
             durable,
             doubtful: false,
             submitter,
+            waiting: Vec::new(),
             attempts: HashMap::new(),
             lessons: Vec::new(),
             changes: watch::Sender::new(0),
@@ -128,12 +132,27 @@ impl OpenRun {
         if self.rows.is_empty() {
             self.durable = Some(self.run.clone());
         }
+        let (told, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(after, _)| *after <= rows);
+        self.waiting = later.into_iter().map(|(after, waits)| (after - rows, waits)).collect();
+        for (_, waits) in told {
+            if waits.send(()).is_err() {
+                trace!("who steered run {} does not wait any more", self.run.id());
+            }
+        }
         if let Some(submitter) = self.submitter.take() {
             // Who submitted may have gone; the run is accepted all the same.
             drop(submitter.send(Ok(self.run.id())));
         }
         self.changes.send_modify(|count| *count += 1);
         due.into_iter().map(|(_, effect)| effect).collect()
+    }
+
+    /// Answers when all that was decided so far is durable.
+    pub fn when_durable(&mut self) -> oneshot::Receiver<()> {
+        let (waits, durable) = oneshot::channel();
+        self.waiting.push((self.rows.len(), waits));
+        durable
     }
 
     pub fn take_lessons(&mut self) -> Vec<Lesson> {

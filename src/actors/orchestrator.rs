@@ -23,9 +23,9 @@ use crate::ids::{NodeId, RunId};
 use crate::learning::lesson::Lesson;
 use crate::messages::agent::RunStep;
 use crate::messages::orchestrator::{
-    CancelRun, EngineStatus, GetEngineStatus, GetRun, HoldBack, PauseRun, RECOVERY, ResumeRun, StartError, StartRun,
-    WatchRun,
+    CancelRun, EngineStatus, GetEngineStatus, GetRun, PauseRun, RECOVERY, ResumeRun, StartError, StartRun, WatchRun,
 };
+use crate::recovery::action::Restraint;
 use crate::workflow::advance::{Advance, Effect, Trigger};
 use crate::workflow::plan::Priority;
 use crate::workflow::record::{StoreError, StoredRun};
@@ -33,6 +33,12 @@ use crate::workflow::run::Run;
 
 /// A submission that the database has not confirmed by then is told so; the run itself goes on being tried.
 const CONFIRM: Duration = Duration::from_secs(20);
+
+type Steered = ResponseFuture<Result<bool, StartError>>;
+
+fn unknown(detail: &str) -> StartError {
+    StartError::NotDurable { detail: format!("{detail}; the outcome is unknown") }
+}
 
 pub struct Orchestrator {
     node: NodeId,
@@ -42,14 +48,34 @@ pub struct Orchestrator {
     epoch: Option<i64>,
     runs: HashMap<RunId, OpenRun>,
     news: RunNews,
+    restraint: watch::Receiver<Restraint>,
     /// Runs that are not critical wait.
     holding_back: bool,
 }
 
 impl Orchestrator {
-    pub fn new(node: NodeId, max_open: usize, doors: Doors) -> Self {
+    pub fn new(node: NodeId, max_open: usize, doors: Doors, restraint: watch::Receiver<Restraint>) -> Self {
         let news = RunNews::new(doors.feed.clone());
-        Orchestrator { node, max_open, doors, news, epoch: None, runs: HashMap::new(), holding_back: false }
+        let holding_back = restraint.borrow().hold_back;
+        Orchestrator { node, max_open, doors, news, epoch: None, runs: HashMap::new(), restraint, holding_back }
+    }
+
+    /// Has runs wait or go on as it is wished at present, and again at each change of that.
+    fn keep_to_restraint(&mut self, ctx: &mut Ctx<Self>) {
+        let hold = self.restraint.borrow_and_update().hold_back;
+        if hold != self.holding_back {
+            self.holding_back = hold;
+            let count = self.hold_or_let_go(ctx);
+            info!(runs = count, "{count} runs {}", if hold { "wait" } else { "go on" });
+        }
+        let mut restraint = self.restraint.clone();
+        let change = async move { restraint.changed().await };
+        ctx.spawn(change.into_actor(self).map(|changed, engine, ctx| {
+            // Nobody restrains any more once the sender has gone with the service.
+            if changed.is_ok() {
+                engine.keep_to_restraint(ctx);
+            }
+        }));
     }
 
     /// Reads the journal of what the last start left open, and goes on with it.
@@ -110,6 +136,22 @@ impl Orchestrator {
         self.runs.insert(id, OpenRun::accepted(run, accepted));
         self.take(id, advance, ctx);
         Ok(answer)
+    }
+
+    /// The answer to one who steers a run: whether that changed something, once it is durable.
+    fn steer(&mut self, id: RunId, trigger: Trigger, ctx: &mut Ctx<Self>) -> Steered {
+        if !self.tell(id, trigger, ctx) {
+            return Box::pin(std::future::ready(Ok(false)));
+        }
+        let durable = self.runs.get_mut(&id).map(OpenRun::when_durable);
+        Box::pin(async move {
+            let Some(durable) = durable else { return Ok(true) };
+            match tokio::time::timeout(CONFIRM, durable).await {
+                Ok(Ok(())) => Ok(true),
+                Ok(Err(_)) => Err(unknown("the engine was restarted before the database confirmed")),
+                Err(_) => Err(unknown("the database did not confirm in time")),
+            }
+        })
     }
 
     /// False: the run is not open, or the news changed nothing.
@@ -266,6 +308,7 @@ impl Orchestrator {
 impl Actor for Orchestrator {
     type Context = Ctx<Self>;
     fn started(&mut self, ctx: &mut Ctx<Self>) {
+        self.keep_to_restraint(ctx);
         self.recover(ctx);
     }
 }
@@ -275,7 +318,6 @@ impl Handler<StartRun> for Orchestrator {
     fn handle(&mut self, order: StartRun, ctx: &mut Ctx<Self>) -> Self::Result {
         let begun = self.start(order, ctx);
         Box::pin(async move {
-            let unknown = |detail: &str| StartError::NotDurable { detail: format!("{detail}; the outcome is unknown") };
             match tokio::time::timeout(CONFIRM, begun?).await {
                 Ok(Ok(accepted)) => accepted,
                 Ok(Err(_)) => Err(unknown("the engine was restarted before the database confirmed")),
@@ -300,34 +342,23 @@ impl Handler<WatchRun> for Orchestrator {
 }
 
 impl Handler<CancelRun> for Orchestrator {
-    type Result = bool;
-    fn handle(&mut self, CancelRun { run: id, by }: CancelRun, ctx: &mut Ctx<Self>) -> bool {
-        let Some(open) = self.runs.get_mut(&id).filter(|open| !open.run.is_finished()) else { return false };
-        let advance = open.run.advance(Trigger::Cancel { by }, clock::wall());
-        self.take(id, advance, ctx);
-        true
+    type Result = Steered;
+    fn handle(&mut self, CancelRun { run, by }: CancelRun, ctx: &mut Ctx<Self>) -> Steered {
+        self.steer(run, Trigger::Cancel { by }, ctx)
     }
 }
 
 impl Handler<PauseRun> for Orchestrator {
-    type Result = bool;
-    fn handle(&mut self, PauseRun { run, by }: PauseRun, ctx: &mut Ctx<Self>) -> bool {
-        self.tell(run, Trigger::Pause { by }, ctx)
+    type Result = Steered;
+    fn handle(&mut self, PauseRun { run, by }: PauseRun, ctx: &mut Ctx<Self>) -> Steered {
+        self.steer(run, Trigger::Pause { by }, ctx)
     }
 }
 
 impl Handler<ResumeRun> for Orchestrator {
-    type Result = bool;
-    fn handle(&mut self, ResumeRun { run, by }: ResumeRun, ctx: &mut Ctx<Self>) -> bool {
-        self.tell(run, Trigger::Resume { by }, ctx)
-    }
-}
-
-impl Handler<HoldBack> for Orchestrator {
-    type Result = usize;
-    fn handle(&mut self, HoldBack(hold): HoldBack, ctx: &mut Ctx<Self>) -> usize {
-        self.holding_back = hold;
-        self.hold_or_let_go(ctx)
+    type Result = Steered;
+    fn handle(&mut self, ResumeRun { run, by }: ResumeRun, ctx: &mut Ctx<Self>) -> Steered {
+        self.steer(run, Trigger::Resume { by }, ctx)
     }
 }
 

@@ -1,30 +1,30 @@
 //! Carries out what the recovery plan says: agents with fewer places, runs that wait; and takes it back.
 //!
-//! It starts with everything as it should be, so that a measure does not outlive the manager that took it.
+//! What is in force is one value that agents and engine follow, also those that are started anew. It starts with
+//! everything as it should be, so that a measure does not outlive the manager that took it.
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Handler};
 use serde_json::json;
-use tracing::{info, trace, warn};
+use tokio::sync::watch;
+use tracing::{trace, warn};
 
 use crate::actors::context::Ctx;
 use crate::actors::scribe::{Deed, Scribe};
 use crate::clock;
 use crate::feed::channel::Channel;
-use crate::messages::agent::SetShare;
 use crate::messages::alerts::Called;
 use crate::messages::events::{Event, Publish};
-use crate::messages::orchestrator::{HoldBack, RECOVERY};
+use crate::messages::orchestrator::RECOVERY;
 use crate::messages::port::Port;
-use crate::recovery::action::{Action, Step};
+use crate::recovery::action::{Action, Restraint, Step};
 use crate::recovery::plan::{Mode, Plan};
 
 /// The ports of the recovery manager.
 #[derive(Clone)]
 pub struct Doors {
-    pub agents: Arc<Vec<Port<SetShare>>>,
-    pub engine: Port<HoldBack>,
+    pub restrain: Arc<watch::Sender<Restraint>>,
     pub feed: Port<Publish>,
     pub scribe: Scribe,
 }
@@ -40,7 +40,14 @@ impl RecoveryManager {
         RecoveryManager { mode, plan: Plan::new(hold), doors }
     }
 
-    fn carry_out(&self, step: Step, why: &str) {
+    /// Puts into force what the plan has come to.
+    fn restrain(&self) {
+        if self.mode == Mode::On {
+            self.doors.restrain.send_replace(self.plan.restraint());
+        }
+    }
+
+    fn tell(&self, step: Step, why: &str) {
         let (action, told) = match step {
             Step::SetShare(share) => {
                 ("reduce-agent-concurrency", format!("agents use {:.0} % of their places", share * 100.0))
@@ -51,7 +58,6 @@ impl RecoveryManager {
         let outcome = if self.mode == Mode::On { "ok" } else { "dry_run" };
         warn!(action, "{told} ({why})");
         let doors = self.doors.clone();
-        let carry_out = self.mode == Mode::On;
         let subject = format!("action/{action}");
         let detail = Some(format!("{told}; {why}"));
         let at = clock::wall();
@@ -62,9 +68,6 @@ impl RecoveryManager {
             "severity": severity, "at": at });
         self.publish(Event { channel: Channel::Events, id: String::new(), at, value: Some(value) });
         actix_rt::spawn(async move {
-            if carry_out {
-                apply(&doors, step).await;
-            }
             doors.scribe.note(Deed { actor: RECOVERY.to_owned(), op: "action.taken", subject, outcome, detail }).await;
         });
     }
@@ -76,8 +79,8 @@ impl RecoveryManager {
     }
 
     fn show(&self) {
-        let value = json!({ "mode": mode_name(self.mode), "share": self.plan.share(),
-            "holding_back": self.plan.is_holding_back() });
+        let Restraint { share, hold_back } = self.plan.restraint();
+        let value = json!({ "mode": mode_name(self.mode), "share": share, "holding_back": hold_back });
         let event =
             Event { channel: Channel::Service, id: "recovery".to_owned(), at: clock::wall(), value: Some(value) };
         self.publish(event);
@@ -92,32 +95,11 @@ fn mode_name(mode: Mode) -> &'static str {
     }
 }
 
-async fn apply(doors: &Doors, step: Step) {
-    match step {
-        Step::SetShare(share) => {
-            for agent in doors.agents.iter() {
-                if let Err(refusal) = agent.try_tell(SetShare(share)) {
-                    // One that is down comes back with all its places; the next step reaches it.
-                    trace!("an agent is not told of its share: {refusal}");
-                }
-            }
-        }
-        Step::HoldBack | Step::LetGo => match doors.engine.ask(HoldBack(step == Step::HoldBack)).await {
-            Ok(count) => info!("{count} runs changed"),
-            Err(refusal) => warn!("the engine cannot be told: {refusal}"),
-        },
-    }
-}
-
 impl Actor for RecoveryManager {
     type Context = Ctx<Self>;
 
     fn started(&mut self, _: &mut Ctx<Self>) {
-        let doors = self.doors.clone();
-        actix_rt::spawn(async move {
-            apply(&doors, Step::SetShare(1.0)).await;
-            apply(&doors, Step::LetGo).await;
-        });
+        self.restrain();
         self.show();
     }
 }
@@ -142,7 +124,8 @@ impl Handler<Called> for RecoveryManager {
             true => "nothing calls for it any more".to_owned(),
             false => format!("called for by {}", rules.join(", ")),
         };
-        steps.into_iter().for_each(|step| self.carry_out(step, &why));
+        self.restrain();
+        steps.into_iter().for_each(|step| self.tell(step, &why));
         self.show();
     }
 }

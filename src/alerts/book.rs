@@ -57,6 +57,9 @@ pub struct Alert {
     /// The same for each time that the same rule holds of the same thing.
     pub fingerprint: String,
     pub rule: String,
+    /// What is read.
+    #[serde(default)]
+    pub metric: String,
     pub severity: Severity,
     pub state: State,
     pub summary: String,
@@ -98,6 +101,8 @@ struct Entry {
     seen: Instant,
     /// When it was raised or resolved of late.
     turns: VecDeque<Instant>,
+    /// What it was before the present breach, and since when: a breach that does not last does not undo it.
+    resolved: Option<Box<(Alert, Instant)>>,
 }
 
 pub struct Book {
@@ -110,17 +115,24 @@ impl Book {
         Book { rules, entries: BTreeMap::new() }
     }
 
-    /// Takes up alerts that fired before a restart, so that they are not raised anew. Those of rules that are gone
-    /// end here.
+    /// Takes up alerts that fired before a restart, so that they are not raised anew; they are of the present rules.
+    /// Those of rules that are gone end here, and those that have been raised anew meanwhile.
     pub fn restore(&mut self, firing: Vec<Alert>, now: Moment) -> Vec<Change> {
         let mut ended = Vec::new();
         for mut alert in firing {
-            match self.rules.iter().any(|rule| rule.name == alert.rule) {
-                true => {
-                    let entry = Entry { since: now.mono, seen: now.mono, turns: VecDeque::new(), alert };
-                    self.entries.entry(entry.alert.fingerprint.clone()).or_insert(entry);
+            let known = self.entries.get(&alert.fingerprint);
+            let again = known.is_some_and(|entry| entry.alert.fired.is_some() && entry.alert.fired != alert.fired);
+            match self.rules.iter().find(|rule| rule.name == alert.rule) {
+                Some(rule) if !again => {
+                    let Rule { metric, severity, summary, action, .. } = rule.clone();
+                    let threshold = rule.raise.value();
+                    let metric = metric.to_owned();
+                    let alert = Alert { metric, severity, summary, action, threshold, flapping: false, ..alert };
+                    let entry =
+                        Entry { since: now.mono, seen: now.mono, turns: VecDeque::new(), resolved: None, alert };
+                    self.entries.insert(entry.alert.fingerprint.clone(), entry);
                 }
-                false => {
+                Some(_) | None => {
                     alert.state = State::Resolved;
                     alert.resolved = Some(now.wall);
                     ended.push(Change { what: What::Resolved, alert });
@@ -161,6 +173,7 @@ impl Book {
     fn tidy(&mut self, now: Moment, changes: &mut Vec<Change>) {
         let age = |since: Instant| now.mono.saturating_duration_since(since);
         self.entries.retain(|_, entry| {
+            reckon_flapping(entry, now);
             let what = match entry.alert.state {
                 State::Pending if age(entry.seen) > STALE => What::Forgotten,
                 State::Resolved if age(entry.since) > SHOWN => What::Dropped,
@@ -188,16 +201,21 @@ fn judge(entries: &mut BTreeMap<String, Entry>, rule: &Rule, sample: &Sample, no
     entry.alert.value = sample.value;
     match entry.alert.state {
         State::Resolved => {
-            entry.since = now.mono;
             let turns = std::mem::take(&mut entry.turns);
-            *entry = Entry { turns, ..fresh(rule, sample, entry.alert.fingerprint.clone(), now) };
+            let resolved = Some(Box::new((entry.alert.clone(), entry.since)));
+            *entry = Entry { turns, resolved, ..fresh(rule, sample, entry.alert.fingerprint.clone(), now) };
             ripen(entry, rule, now, known, changes);
         }
         State::Pending if breach => ripen(entry, rule, now, known, changes),
         State::Pending => {
             changes.push(Change { what: What::Forgotten, alert: entry.alert.clone() });
-            let gone = entry.alert.fingerprint.clone();
-            entries.remove(&gone);
+            match entry.resolved.take() {
+                Some(before) => (entry.alert, entry.since) = *before,
+                None => {
+                    let gone = entry.alert.fingerprint.clone();
+                    entries.remove(&gone);
+                }
+            }
         }
         State::Firing if rule.is_cleared_by(sample.value) => {
             entry.since = now.mono;
@@ -216,6 +234,7 @@ fn ripen(entry: &mut Entry, rule: &Rule, now: Moment, known: Option<State>, chan
     if now.mono.saturating_duration_since(entry.since) >= rule.hold {
         entry.alert.state = State::Firing;
         entry.alert.fired = Some(now.wall);
+        entry.resolved = None;
         turn(entry, now);
         changes.push(Change { what: What::Raised, alert: entry.alert.clone() });
     } else if known != Some(State::Pending) {
@@ -225,6 +244,10 @@ fn ripen(entry: &mut Entry, rule: &Rule, now: Moment, known: Option<State>, chan
 
 fn turn(entry: &mut Entry, now: Moment) {
     entry.turns.push_back(now.mono);
+    reckon_flapping(entry, now);
+}
+
+fn reckon_flapping(entry: &mut Entry, now: Moment) {
     entry.turns.retain(|at| now.mono.saturating_duration_since(*at) <= FLAP_WINDOW);
     entry.alert.flapping = entry.turns.len() > FLAPS;
 }
@@ -237,6 +260,7 @@ fn fresh(rule: &Rule, sample: &Sample, fingerprint: String, now: Moment) -> Entr
     let alert = Alert {
         fingerprint,
         rule: rule.name.clone(),
+        metric: rule.metric.to_owned(),
         severity: rule.severity,
         state: State::Pending,
         summary: rule.summary.clone(),
@@ -250,7 +274,7 @@ fn fresh(rule: &Rule, sample: &Sample, fingerprint: String, now: Moment) -> Entr
         ack: None,
         flapping: false,
     };
-    Entry { alert, since: now.mono, seen: now.mono, turns: VecDeque::new() }
+    Entry { alert, since: now.mono, seen: now.mono, turns: VecDeque::new(), resolved: None }
 }
 
 /// Of the rule and what it holds of: the first 16 hexadecimal digits of a SHA-256.

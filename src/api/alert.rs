@@ -14,6 +14,8 @@ pub struct Alert {
     /// The same each time that this rule holds of this thing.
     pub alert_id: String,
     pub rule: String,
+    /// What is read; `GET /api/v1/host` tells its unit.
+    pub metric: String,
     pub severity: Severity,
     pub state: State,
     pub summary: String,

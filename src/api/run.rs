@@ -128,6 +128,9 @@ pub struct Run {
     /// Who asked for it: `token:<id>`.
     #[serde(default)]
     pub by: String,
+    /// While it is paused: by whom; `recovery` is the service itself, while the host is in need.
+    #[serde(default)]
+    pub paused_by: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

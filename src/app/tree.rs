@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::actors::access::{Access, Shared};
 use crate::actors::agent::Agent;
 use crate::actors::auditor::{Auditor, AuditorPorts};
@@ -30,6 +32,7 @@ use crate::ids::AgentId;
 use crate::messages::auditor::EntriesCommitted;
 use crate::messages::events::Publish;
 use crate::messages::port::{AskError, Port};
+use crate::recovery::action::Restraint;
 use crate::resilience::breaker::BreakerOptions;
 use crate::resilience::restart::Intensity;
 use crate::resilience::roster::Strategy;
@@ -156,6 +159,7 @@ pub fn agents(
     catalog: &Catalog,
     toolbox: &Arc<Toolbox>,
     bench: &Arc<Workbench>,
+    restraint: &watch::Receiver<Restraint>,
 ) -> Result<(SupervisorSpec, BTreeMap<AgentId, Ref<Agent>>), HomeError> {
     let profiles: Vec<&Arc<AgentProfile>> = catalog.iter().collect();
     let mut groups = Vec::new();
@@ -170,7 +174,9 @@ pub fn agents(
             let slow = BreakerOptions { slow: profile.timeout, ..BreakerOptions::default() };
             let rules = ChildOptions { deadline: None, breaker: Some(slow), ..options(&home) };
             let id = profile.id.clone();
-            let make = move || Agent::new(Arc::clone(&profile), Arc::clone(&toolbox), Arc::clone(&bench));
+            let restraint = restraint.clone();
+            let make =
+                move || Agent::new(Arc::clone(&profile), Arc::clone(&toolbox), Arc::clone(&bench), restraint.clone());
             let (spec, agent) = ChildSpec::worker(id.as_str(), rules, make);
             children.push(spec);
             members.insert(id, agent);
@@ -186,6 +192,7 @@ pub fn engine(
     agents: &BTreeMap<AgentId, Ref<Agent>>,
     learner: &Ref<Learner>,
     feed: Port<Publish>,
+    restraint: watch::Receiver<Restraint>,
 ) -> Result<(SupervisorSpec, Ref<Orchestrator>), HomeError> {
     let home = Home::start("engine")?;
     let doors = Doors {
@@ -199,8 +206,8 @@ pub fn engine(
     };
     let (node, most) = (parts.node.clone(), parts.max_open_runs);
     let rules = ChildOptions { cap: 4096, breaker: outside(), ..options(&home) };
-    let (spec, orchestrator) =
-        ChildSpec::worker("orchestrator", rules, move || Orchestrator::new(node.clone(), most, doors.clone()));
+    let make = move || Orchestrator::new(node.clone(), most, doors.clone(), restraint.clone());
+    let (spec, orchestrator) = ChildSpec::worker("orchestrator", rules, make);
     Ok((supervisor("engine", Strategy::OneForOne, 10, vec![spec]), orchestrator))
 }
 

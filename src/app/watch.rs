@@ -2,6 +2,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::actors::agent::Agent;
 use crate::actors::alert_archive::Archive;
 use crate::actors::alert_handler::{self, AlertHandler};
@@ -22,6 +24,7 @@ use crate::ids::AgentId;
 use crate::messages::events::Publish;
 use crate::messages::port::Port;
 use crate::messages::supervision::Describe;
+use crate::recovery::action::Restraint;
 use crate::resilience::roster::Strategy;
 
 /// What the watchers look at.
@@ -30,6 +33,7 @@ pub struct Sights<'a> {
     pub auditor: &'a Ref<Auditor>,
     pub orchestrator: &'a Ref<Orchestrator>,
     pub agents: &'a BTreeMap<AgentId, Ref<Agent>>,
+    pub restrain: Arc<watch::Sender<Restraint>>,
     pub tree: Port<Describe>,
     pub feed: Port<Publish>,
     pub archive: Archive,
@@ -41,15 +45,10 @@ pub fn watch(
     parts: &Parts,
     sights: Sights<'_>,
 ) -> Result<(SupervisorSpec, Ref<AlertHandler>), HomeError> {
-    let Sights { data, auditor, orchestrator, agents, tree, feed, archive } = sights;
+    let Sights { data, auditor, orchestrator, agents, restrain, tree, feed, archive } = sights;
     let home = Home::start("watch")?;
     let (mode, hold) = (config.watch.actions, config.watch.hold);
-    let doors = recovery_manager::Doors {
-        agents: Arc::new(agents.values().map(Ref::port).collect()),
-        engine: orchestrator.port(),
-        feed: feed.clone(),
-        scribe: archive.scribe.clone(),
-    };
+    let doors = recovery_manager::Doors { restrain, feed: feed.clone(), scribe: archive.scribe.clone() };
     let rules = ChildOptions { breaker: outside(), ..options(&home) };
     let (recovery_spec, recovery) =
         ChildSpec::worker("recovery", rules.clone(), move || RecoveryManager::new(mode, hold, doors.clone()));

@@ -39,15 +39,14 @@ pub enum Fault {
     Fail,
 }
 
+/// An order was heard; that says nothing about how the agent works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard;
+
 /// Injects a fault.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Heard")]
 pub struct Drill(pub Fault);
-
-/// The agent uses this share of its places from now on, at least one of them; what it works on goes on.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub struct SetShare(pub f64);
 
 /// How the agent has done since it was started.
 #[derive(Debug, Clone, Copy, Message)]

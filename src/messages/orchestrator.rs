@@ -8,7 +8,7 @@ use crate::workflow::run::Run;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
-    #[error("the run could not be made durable: {detail}")]
+    #[error("it could not be made durable: {detail}")]
     NotDurable { detail: String },
     #[error("{open} runs are open already; the limit is {limit}")]
     TooMany { open: usize, limit: usize },
@@ -34,8 +34,9 @@ pub struct GetRun(pub RunId);
 pub struct WatchRun(pub RunId);
 
 /// Ends a run before its time: running steps are stopped, the rest is not begun. False: the run has ended already.
+/// This and the next two answer once the change is durable.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "bool")]
+#[rtype(result = "Result<bool, StartError>")]
 pub struct CancelRun {
     pub run: RunId,
     pub by: String,
@@ -43,7 +44,7 @@ pub struct CancelRun {
 
 /// Begins nothing more of a run until it is resumed; steps that run go on. False: nothing to pause.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "bool")]
+#[rtype(result = "Result<bool, StartError>")]
 pub struct PauseRun {
     pub run: RunId,
     pub by: String,
@@ -51,19 +52,13 @@ pub struct PauseRun {
 
 /// False: the run is not paused.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "bool")]
+#[rtype(result = "Result<bool, StartError>")]
 pub struct ResumeRun {
     pub run: RunId,
     pub by: String,
 }
 
-/// Pauses all runs that are not critical, those too that come while this holds; or lets them go on. What a person
-/// paused stays paused. Answers how many runs changed.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "usize")]
-pub struct HoldBack(pub bool);
-
-/// Who pauses runs when the host is in need.
+/// Who pauses runs when the host is in need. What a person paused stays paused.
 pub const RECOVERY: &str = "recovery";
 
 /// Numbers for readiness and for the supervision view.

@@ -20,6 +20,19 @@ impl Action {
     }
 }
 
+/// What agents and engine keep to. It is a state and no order: who starts anew finds it, and nothing can be lost.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Restraint {
+    /// Agents use this share of their places, at least one each.
+    pub share: f64,
+    /// Runs that are not critical wait.
+    pub hold_back: bool,
+}
+
+impl Restraint {
+    pub const NONE: Restraint = Restraint { share: 1.0, hold_back: false };
+}
+
 /// What is to be carried out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step {

@@ -1,11 +1,11 @@
 //! From what firing alerts call for to limited steps: quick to give way, slow to take back (AIMD, as in TCP).
 //!
-//! While an alert calls for it the share of the agents' places is halved, again after each `ESCALATE`, down to a
-//! quarter. Once nothing calls for it any more it rises by a quarter after each `hold`. Paused work goes on after one
-//! `hold` without a call.
+//! While an alert calls for it the share of the agents' places is halved, at once and again after each `ESCALATE`, down
+//! to a quarter. Once nothing has called for it for one `hold` it rises by a quarter, and so after each further `hold`.
+//! Paused work goes on after one `hold` without a call.
 use std::time::{Duration, Instant};
 
-use crate::recovery::action::{Action, Step};
+use crate::recovery::action::{Action, Restraint, Step};
 
 /// A measure that has not helped by then is taken further.
 const ESCALATE: Duration = Duration::from_secs(30);
@@ -29,8 +29,11 @@ pub struct Plan {
     hold: Duration,
     share: f64,
     held_back: bool,
-    /// When the share was changed, or was last called for.
+    /// When the share was changed.
     share_at: Option<Instant>,
+    /// When a smaller share was last called for, and whether it was when last asked.
+    called_at: Option<Instant>,
+    was_called: bool,
     /// When holding back was last called for.
     held_at: Option<Instant>,
     given_way: Vec<Instant>,
@@ -38,15 +41,20 @@ pub struct Plan {
 
 impl Plan {
     pub fn new(hold: Duration) -> Self {
-        Plan { hold, share: 1.0, held_back: false, share_at: None, held_at: None, given_way: Vec::new() }
+        Plan {
+            hold,
+            share: 1.0,
+            held_back: false,
+            share_at: None,
+            called_at: None,
+            was_called: false,
+            held_at: None,
+            given_way: Vec::new(),
+        }
     }
 
-    pub fn share(&self) -> f64 {
-        self.share
-    }
-
-    pub fn is_holding_back(&self) -> bool {
-        self.held_back
+    pub fn restraint(&self) -> Restraint {
+        Restraint { share: self.share, hold_back: self.held_back }
     }
 
     /// To be asked about once a second; `called` are the actions that firing alerts call for.
@@ -59,12 +67,15 @@ impl Plan {
     }
 
     fn advise_share(&mut self, called: bool, now: Instant, steps: &mut Vec<Step>) {
-        let since = self.share_at.map(|at| now.saturating_duration_since(at));
+        let past = |at: Option<Instant>, time: Duration| at.is_none_or(|at| now.saturating_duration_since(at) >= time);
+        let was_called = std::mem::replace(&mut self.was_called, called);
+        let is_new = called && !was_called;
         let next = if called {
-            let due = self.share >= 1.0 || since.is_none_or(|since| since >= ESCALATE);
+            self.called_at = Some(now);
+            let due = is_new || past(self.share_at, ESCALATE);
             (due && self.share > LEAST && self.may_give_way(now)).then(|| (self.share / 2.0).max(LEAST))
         } else {
-            let due = self.share < 1.0 && since.is_none_or(|since| since >= self.hold);
+            let due = self.share < 1.0 && past(self.share_at, self.hold) && past(self.called_at, self.hold);
             due.then(|| (self.share + RISE).min(1.0))
         };
         if let Some(share) = next {
@@ -124,11 +135,22 @@ mod tests {
         assert_eq!(plan.advise(REDUCE, at(30)), []);
         assert_eq!(plan.advise(REDUCE, at(31)), [Step::SetShare(0.25)]);
         assert_eq!(plan.advise(REDUCE, at(100)), [], "never below a quarter");
-        assert_eq!(plan.advise(&[], at(101)), [Step::SetShare(0.5)]);
-        assert_eq!(plan.advise(&[], at(110)), []);
-        assert_eq!(plan.advise(&[], at(111)), [Step::SetShare(0.75)]);
-        assert_eq!(plan.advise(&[], at(121)), [Step::SetShare(1.0)]);
+        assert_eq!(plan.advise(&[], at(101)), [], "it was called for a moment ago");
+        assert_eq!(plan.advise(&[], at(110)), [Step::SetShare(0.5)]);
+        assert_eq!(plan.advise(&[], at(119)), []);
+        assert_eq!(plan.advise(&[], at(120)), [Step::SetShare(0.75)]);
+        assert_eq!(plan.advise(&[], at(130)), [Step::SetShare(1.0)]);
         assert_eq!(plan.advise(&[], at(500)), []);
+    }
+
+    #[test]
+    fn a_new_call_on_the_way_back_is_heard_at_once() {
+        let mut plan = plan();
+        plan.advise(REDUCE, at(0));
+        assert_eq!(plan.advise(&[], at(10)), [Step::SetShare(0.75)]);
+        assert_eq!(plan.advise(REDUCE, at(11)), [Step::SetShare(0.375)]);
+        assert_eq!(plan.advise(REDUCE, at(12)), []);
+        assert_eq!(plan.advise(REDUCE, at(41)), [Step::SetShare(0.25)]);
     }
 
     #[test]
@@ -149,11 +171,11 @@ mod tests {
                 now += step;
                 let called: Vec<Action> =
                     [(reduce, REDUCE[0]), (pause, PAUSE[0])].into_iter().filter(|(on, _)| *on).map(|(_, a)| a).collect();
-                let before = plan.share();
+                let before = plan.restraint().share;
                 plan.advise(&called, at(now));
-                prop_assert!((LEAST..=1.0).contains(&plan.share()));
-                prop_assert!(plan.share() - before <= RISE);
-                if plan.share() < before { falls.push(now); }
+                prop_assert!((LEAST..=1.0).contains(&plan.restraint().share));
+                prop_assert!(plan.restraint().share - before <= RISE);
+                if plan.restraint().share < before { falls.push(now); }
                 falls.retain(|at| now - at < 3600);
                 prop_assert!(falls.len() <= MOST_AN_HOUR);
             }
@@ -161,7 +183,7 @@ mod tests {
                 now += 60;
                 plan.advise(&[], at(now));
             }
-            prop_assert!(plan.share() == 1.0 && !plan.is_holding_back());
+            prop_assert!(plan.restraint() == Restraint::NONE);
         }
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::alerts::book::Alert;
 use crate::ids::NodeId;
+use crate::store::batch::json_text;
 use crate::store::database::Readers;
 use crate::store::error::from_query;
 use crate::workflow::record::StoreError;
@@ -22,8 +23,8 @@ pub async fn put(database: &Readers, node: &NodeId, alert: &Alert) -> Result<(),
     let body = serde_json::to_value(alert).map_err(|cause| damaged(&cause))?;
     sql_query(
         "INSERT INTO ledger.alerts (node, fingerprint, fired, rule, severity, state, resolved, body) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-         ON CONFLICT (node, fingerprint, fired) DO UPDATE SET state = $6, resolved = $7, body = $8",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb) \
+         ON CONFLICT (node, fingerprint, fired) DO UPDATE SET state = $6, resolved = $7, body = $8::jsonb",
     )
     .bind::<Text, _>(node.as_str())
     .bind::<Text, _>(&alert.fingerprint)
@@ -32,7 +33,7 @@ pub async fn put(database: &Readers, node: &NodeId, alert: &Alert) -> Result<(),
     .bind::<Text, _>(alert.severity.as_str())
     .bind::<Text, _>(alert.state.as_str())
     .bind::<Nullable<Timestamptz>, _>(alert.resolved)
-    .bind::<Jsonb, _>(body)
+    .bind::<Text, _>(json_text(&body))
     .execute(&mut database.get().await?)
     .await
     .map(drop)

@@ -161,7 +161,7 @@ impl Leaf {
 }
 
 /// JSON as PostgreSQL takes it: U+0000, which its text cannot hold, becomes U+2400, the picture of it.
-fn json_text(value: &Value) -> String {
+pub fn json_text(value: &Value) -> String {
     // `Value` prints as JSON, and cannot fail to.
     let text = value.to_string();
     if text.contains("\\u0000") { without_nul(value).to_string() } else { text }

@@ -49,7 +49,7 @@ pub async fn list(deps: Data<Agents>) -> Result<HttpResponse, ApiError> {
     let shapes = deps.catalog.iter().map(|profile| {
         let node = nodes.get(profile.id.as_str()).copied();
         let deps = &deps;
-        async move { shape(profile, node, stats_of(deps, &profile.id).await) }
+        async move { shape(profile, node, stats_of(deps, node, &profile.id).await) }
     });
     let agents = join_all(shapes).await;
     Ok(HttpResponse::Ok().json(api::agent::Agents { agents, next: None }))
@@ -60,8 +60,9 @@ pub async fn show(deps: Data<Agents>, id: Path<String>) -> Result<HttpResponse, 
     let tree = deps.tree.ask(Describe).await?;
     let mut nodes = HashMap::new();
     by_name(&tree, &mut nodes);
-    let stats = stats_of(&deps, &profile.id).await;
-    let mut agent = shape(profile, nodes.get(profile.id.as_str()).copied(), stats);
+    let node = nodes.get(profile.id.as_str()).copied();
+    let stats = stats_of(&deps, node, &profile.id).await;
+    let mut agent = shape(profile, node, stats);
     agent.instructions = Some(profile.instructions.clone());
     Ok(HttpResponse::Ok().json(agent))
 }
@@ -100,7 +101,9 @@ fn unknown(id: &str) -> ApiError {
     ApiError::NotFound(format!("there is no agent `{id}`; `GET /api/v1/agents` lists them"))
 }
 
-async fn stats_of(deps: &Agents, id: &AgentId) -> Option<AgentStats> {
+/// The one request that a half-open breaker admits is for a step, not for a look.
+async fn stats_of(deps: &Agents, node: Option<&Node>, id: &AgentId) -> Option<AgentStats> {
+    node.filter(|node| node.state == ChildState::Up)?;
     deps.stats.get(id)?.ask_within(GetStats, STATS_WITHIN).await.ok()
 }
 
@@ -158,6 +161,7 @@ mod tests {
 
     use super::*;
     use crate::ids::ToolId;
+    use crate::messages::agent::Heard;
     use crate::messages::supervision::BreakerView;
     use crate::messages::supervision::NodeKind;
     use crate::web::asked::{ask, request};
@@ -238,7 +242,7 @@ mod tests {
         let mut edges = with_agent(worker("PACER"));
         let door = Port::answering(|Drill(fault)| {
             assert_eq!(fault, Fault::Panic);
-            Ok(())
+            Ok(Heard)
         });
         edges.agents.drill = Some(Arc::new(BTreeMap::from([(pacer(), door)])));
         assert_eq!(ask(edges.clone(), asked(r#"{"fault":"panic"}"#)).await.status, 202);

@@ -52,6 +52,12 @@ pub async fn ack(
     if comment.chars().count() > LONGEST_COMMENT {
         return Err(ApiError::BadRequest(format!("`comment` may have {LONGEST_COMMENT} characters")));
     }
+    if let Some(at) = comment.chars().position(char::is_control) {
+        return Err(ApiError::BadRequest(format!(
+            "`comment` has a control character at place {}: leave it out",
+            at + 1
+        )));
+    }
     let fingerprint = id.into_inner();
     let order = Acknowledge { fingerprint: fingerprint.clone(), by: caller.to_string(), comment };
     let alert = deps.ack.ask(order).await?;
@@ -98,6 +104,7 @@ fn shown(alert: book::Alert) -> shape::Alert {
     shape::Alert {
         alert_id: alert.fingerprint,
         rule: alert.rule,
+        metric: alert.metric,
         severity: alert.severity,
         state: alert.state,
         summary: alert.summary,

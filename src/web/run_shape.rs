@@ -53,6 +53,7 @@ pub fn shape(run: &Run, node: NodeId) -> api::run::Run {
         labels: serde_json::Value::Object(labels),
         findings: run.findings().map(|(_, finding)| finding.clone()).collect(),
         by: run.by().to_owned(),
+        paused_by: run.paused_by().map(str::to_owned),
     }
 }
 

@@ -150,28 +150,35 @@ async fn current(deps: &Workflows, run: RunId) -> Result<api::run::Run, ApiError
 
 pub async fn pause(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
     let run = run_id(&id)?;
-    let changed = deps.pause.ask(PauseRun { run, by: caller.to_string() }).await?;
-    changed_to(&deps, run, changed, "paused").await
+    let changed = deps.pause.ask(PauseRun { run, by: caller.to_string() }).await??;
+    changed_to(&deps, run, changed, RunStatus::Paused, "paused").await
 }
 
 pub async fn resume(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
     let run = run_id(&id)?;
-    let changed = deps.resume.ask(ResumeRun { run, by: caller.to_string() }).await?;
-    changed_to(&deps, run, changed, "resumed").await
+    let changed = deps.resume.ask(ResumeRun { run, by: caller.to_string() }).await??;
+    changed_to(&deps, run, changed, RunStatus::Running, "resumed").await
 }
 
 /// A run that did not change is either unknown or cannot change so any more.
-async fn changed_to(deps: &Workflows, run: RunId, changed: bool, word: &str) -> Result<HttpResponse, ApiError> {
-    let shown = current(deps, run).await?;
+async fn changed_to(
+    deps: &Workflows,
+    run: RunId,
+    changed: bool,
+    status: RunStatus,
+    word: &str,
+) -> Result<HttpResponse, ApiError> {
     if changed {
-        return Ok(HttpResponse::Accepted().json(api::accepted::Accepted { workflow_id: run, status: shown.status }));
+        return Ok(HttpResponse::Accepted().json(api::accepted::Accepted { workflow_id: run, status }));
     }
-    Err(ApiError::Conflict(format!("run {run} is {} and cannot be {word}", shown.status)))
+    let shown = current(deps, run).await?;
+    let by = shown.paused_by.map(|by| format!(" by {by}")).unwrap_or_default();
+    Err(ApiError::Conflict(format!("run {run} is {}{by} and cannot be {word}", shown.status)))
 }
 
 pub async fn cancel(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
     let run = run_id(&id)?;
-    let cancelling = deps.cancel.ask(CancelRun { run, by: caller.to_string() }).await?;
+    let cancelling = deps.cancel.ask(CancelRun { run, by: caller.to_string() }).await??;
     if !cancelling && deps.load.ask(LoadRun(run)).await??.is_none() {
         return Err(no_run(run));
     }

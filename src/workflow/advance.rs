@@ -152,7 +152,8 @@ impl Run {
                 self.stop(RunEvent::Cancelled { by }, at, &mut advance);
             }
             Trigger::Pause { by } => {
-                if self.stopping.is_some() || self.paused_by.is_some() {
+                // Another one may pause it too: it then waits for the later one.
+                if self.stopping.is_some() || self.paused_by.as_ref() == Some(&by) {
                     return advance;
                 }
                 self.record(at, Subject::Run, RunEvent::Paused { by }, &mut advance);

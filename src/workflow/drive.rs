@@ -29,9 +29,9 @@ impl Run {
             if let Some(place) = self.doomed.pop_front() {
                 self.leave_out(place, at, advance);
             } else if let Some(place) = self.ready.pop_front() {
-                self.begin(place, at, at, advance);
-            } else if let Some((due, place)) = self.timers.first().copied().filter(|(due, _)| *due <= at) {
-                self.begin(place, due, at, advance);
+                self.begin(place, at, advance);
+            } else if let Some((_, place)) = self.timers.first().copied().filter(|(due, _)| *due <= at) {
+                self.begin(place, at, advance);
             } else {
                 break;
             }
@@ -107,8 +107,8 @@ impl Run {
         self.record(at, Subject::Step(place), event, advance);
     }
 
-    /// Begins an attempt that was due at `due`, unless the step's condition says no.
-    fn begin(&mut self, place: usize, due: DateTime<Utc>, at: DateTime<Utc>, advance: &mut Advance) {
+    /// Begins an attempt, unless the step's condition says no.
+    fn begin(&mut self, place: usize, at: DateTime<Utc>, advance: &mut Advance) {
         let plan = self.plan.clone();
         let step = &plan.steps()[place];
         let subject = Subject::Step(place);
@@ -127,10 +127,8 @@ impl Run {
         let attempt = self.steps[place].next_attempt();
         let started = RunEvent::StepStarted { step: step.id.clone(), attempt, input: Arc::clone(&input) };
         self.record(at, subject, started, advance);
-        let until_deadline = self.steps[place].deadline.map_or(step.timeout, |deadline| {
-            // From when it was due, not from now: a timer that fires late, or a restart, takes nothing from the step.
-            (deadline - due).to_std().unwrap_or_default()
-        });
+        let deadline = self.steps[place].deadline;
+        let until_deadline = deadline.map_or(step.timeout, |deadline| (deadline - at).to_std().unwrap_or_default());
         advance.effects.push(Effect::Dispatch {
             step: step.id.clone(),
             agent: doer.agent,

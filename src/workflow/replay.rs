@@ -2,7 +2,7 @@
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::ids::RunId;
 use crate::ids::StepId;
@@ -103,7 +103,7 @@ impl Run {
             let fits = match event {
                 RunEvent::Accepted { .. } => false,
                 RunEvent::Finished { .. } => self.open == 0,
-                RunEvent::Paused { .. } => self.stopping.is_none() && self.paused_by.is_none(),
+                RunEvent::Paused { .. } => self.stopping.is_none(),
                 RunEvent::Resumed { .. } => self.paused_by.is_some(),
                 _ => self.stopping.is_none(),
             };
@@ -182,11 +182,16 @@ impl Run {
             }
             RunEvent::StepStarted { attempt, input, .. } => {
                 let timeout = self.plan.steps()[place].timeout;
+                // A timer that fires late, a pause, or a restart takes nothing from the step.
+                let late = match self.steps[place].phase {
+                    Phase::Waiting { until } => (at - until).max(TimeDelta::zero()),
+                    Phase::Pending | Phase::Running | Phase::Settled(_) => TimeDelta::zero(),
+                };
                 self.leave_phase(place);
                 self.running += 1;
                 let step = &mut self.steps[place];
                 step.phase = Phase::Running;
-                step.deadline.get_or_insert(at + timeout);
+                step.deadline = Some(step.deadline.map_or(at + timeout, |deadline| deadline + late));
                 step.attempts.push(Attempt {
                     n: *attempt,
                     started: at,

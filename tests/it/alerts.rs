@@ -6,6 +6,7 @@ use std::thread::spawn;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 
 use crate::support::burner::{Burner, RULES};
@@ -119,6 +120,79 @@ fn runs_that_are_not_critical_wait_while_an_alert_calls_for_it() {
 }
 
 #[test]
+fn a_measure_holds_for_an_engine_that_is_started_anew_and_yields_to_a_person() {
+    let home = Home::new();
+    let rules = home.write("alerts.toml", RULES).display().to_string();
+    let text = format!("[watch]\nalerts_file = {rules:?}\nhold_s = 1\n[drills]\nenabled = true\n");
+    let config = home.write("config.toml", &text);
+    let service = Service::start_with(&home, &["--config", &config.display().to_string()]);
+    assert_eq!(service.post("/api/v1/alerts/test", &json!({ "firing": true })).status, 200);
+    until("pause on record", || audit_has(&service, "action.taken", "pause-non-critical").then_some(()));
+    let step = json!([{ "id": "a", "agent": "TESTBED", "tool": "cp.echo" }]);
+    let held = service.submit(&json!({ "name": "held", "steps": step }));
+    let kept = service.submit(&json!({ "name": "kept", "steps": step }));
+    assert_eq!(service.post("/api/v1/supervision/orchestrator/drill", &json!({})).status, 202);
+    let shown = |run: &str| service.get(&format!("/api/v1/workflows/{run}")).json();
+    until("engine", || {
+        let tree = service.get("/api/v1/supervision").body;
+        let again = tree.contains("orchestrator was told to panic");
+        (again && service.get("/readyz").status == 200).then_some(())
+    });
+    assert_eq!((&shown(&held)["status"], &shown(&held)["paused_by"]), (&json!("paused"), &json!("recovery")));
+    let paused = service.post(&format!("/api/v1/workflows/{kept}/pause"), &json!({}));
+    assert_eq!(paused.status, 202, "{}", paused.body);
+    assert_eq!(service.post("/api/v1/alerts/test", &json!({ "firing": false })).status, 200);
+    assert_eq!(service.finished(&held)["status"], "succeeded");
+    assert_eq!(shown(&kept)["status"], "paused", "what a person paused stays paused");
+    assert_eq!(service.post(&format!("/api/v1/workflows/{kept}/resume"), &json!({})).status, 202);
+    assert_eq!(service.finished(&kept)["status"], "succeeded");
+}
+
+#[test]
+fn alerts_are_posted_and_signed_while_the_database_stands_still() {
+    let (url, posts) = receiver();
+    let home = Home::new();
+    let service = start(&home, &url);
+    let database = home.children("postgres");
+    assert!(!database.is_empty());
+    database.iter().for_each(|pid| kill(*pid, Signal::SIGSTOP).expect("stopped"));
+    for firing in [true, false] {
+        assert_eq!(service.post("/api/v1/alerts/test", &json!({ "firing": firing })).status, 200);
+    }
+    let of_the_drill = || loop {
+        let post = posts.recv_timeout(Duration::from_secs(30)).expect("a post");
+        if post["alerts"][0]["labels"]["alertname"] == "drill" {
+            return post["status"].clone();
+        }
+    };
+    assert_eq!([of_the_drill(), of_the_drill()], [json!("firing"), json!("resolved")]);
+    database.iter().for_each(|pid| kill(*pid, Signal::SIGCONT).expect("goes on"));
+    until("both on record", || {
+        (audit_has(&service, "alert.fired", "alert/drill") && audit_has(&service, "alert.resolved", "alert/drill"))
+            .then_some(())
+    });
+}
+
+#[test]
+fn looking_at_an_agent_hides_none_of_its_failures() {
+    let home = Home::new();
+    let config = home.write("config.toml", "[drills]\nenabled = true\n");
+    let service = Service::start_with(&home, &["--config", &config.display().to_string()]);
+    let agent = || service.get("/api/v1/agents/TESTBED").json();
+    for failure in 1..=5 {
+        let told = service.post("/api/v1/agents/TESTBED/drill", &json!({ "fault": "fail" }));
+        assert_eq!(told.status, 202, "{}", told.body);
+        let step = json!([{ "id": "a", "agent": "TESTBED", "tool": "cp.echo" }]);
+        let run = service.submit(&json!({ "name": "fails", "steps": step }));
+        assert_eq!(service.finished(&run)["status"], "failed");
+        // Each look is a request to the agent.
+        let state = agent()["state"].clone();
+        assert!(failure == 5 || state == "up", "{state} after {failure}");
+    }
+    until("breaker", || (agent()["state"] == "open").then_some(()));
+}
+
+#[test]
 fn a_person_pauses_and_resumes_a_run() {
     let home = Home::new();
     let service = Service::start(&home);
@@ -126,16 +200,10 @@ fn a_person_pauses_and_resumes_a_run() {
         (0..200).map(|n| json!({ "id": format!("s{n}"), "agent": "TESTBED", "tool": "cp.echo" })).collect();
     let run = service.submit(&json!({ "name": "long", "mode": "sequential", "steps": burst }));
     let paused = service.post(&format!("/api/v1/workflows/{run}/pause"), &json!({}));
-    assert_eq!(paused.status, 202, "{}", paused.body);
+    assert_eq!((paused.status, paused.json()["status"].as_str()), (202, Some("paused")), "{}", paused.body);
     let again = service.post(&format!("/api/v1/workflows/{run}/pause"), &json!({}));
     assert_eq!(again.status, 409, "{}", again.body);
-    assert_eq!(
-        until("pause", || {
-            let run = service.get(&format!("/api/v1/workflows/{run}")).json();
-            (run["status"] == "paused").then_some(run)
-        })["status"],
-        "paused"
-    );
+    assert!(again.body.contains("is paused by token:"), "{}", again.body);
     assert_eq!(service.post(&format!("/api/v1/workflows/{run}/resume"), &json!({})).status, 202);
     assert_eq!(service.finished(&run)["status"], "succeeded");
     assert!(audit_has(&service, "run.paused", &run) && audit_has(&service, "run.resumed", &run));

@@ -18,6 +18,7 @@ use dsmil::messages::learner::Choose;
 use dsmil::messages::orchestrator::{GetEngineStatus, GetRun, StartError, StartRun, WatchRun};
 use dsmil::messages::port::Port;
 use dsmil::messages::store::AppendRun;
+use dsmil::recovery::action::Restraint;
 use dsmil::resilience::restart::Intensity;
 use dsmil::resilience::roster::Strategy;
 use dsmil::toolkit::output::Output;
@@ -29,6 +30,7 @@ use dsmil::workflow::step::{Choice, Doer, Task, ToolFacts};
 use dsmil::workflow::world::{AgentFacts, World};
 use parking_lot::Mutex;
 use serde_json::json;
+use tokio::sync::watch;
 
 /// What the store does with the appends that come, one after the other; those that follow are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +136,7 @@ fn with_engine<F: Future<Output = ()>>(
         };
         let home = Home::given("test", Arbiter::current());
         let node = NodeId::new("n").expect("id");
-        let make = move || Orchestrator::new(node.clone(), 10, doors.clone());
+        let make = move || Orchestrator::new(node.clone(), 10, doors.clone(), watch::channel(Restraint::NONE).1);
         let (spec, engine) = ChildSpec::worker("engine", ChildOptions::at(Place::Shared(home.clone())), make);
         let intensity = Intensity { max: 3, within: Duration::from_secs(60) };
         let root =

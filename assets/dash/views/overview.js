@@ -36,7 +36,7 @@ function Tiles({ feed }) {
   const log = feed.state.service.get("log");
   const database = feed.state.service.get("database");
   const recovery = feed.state.service.get("recovery");
-  const measures = [
+  const measures = recovery?.mode !== "on" ? [] : [
     recovery && recovery.share < 1 && `agents at ${percent(recovery.share)}`,
     recovery?.holding_back && "runs wait",
   ].filter(Boolean);

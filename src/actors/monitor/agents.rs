@@ -57,16 +57,20 @@ impl AgentMonitor {
         }
         let doors = self.doors.clone();
         let asking = async move {
-            let tree = doors.tree.ask_within(Describe, WITHIN).await.ok();
-            let stats = doors
-                .stats
-                .iter()
-                .map(|(id, port)| async move { (id.clone(), port.ask_within(GetStats, WITHIN).await.ok()) });
-            (tree, join_all(stats).await)
+            let tree = doors.tree.ask_within(Describe, WITHIN).await.ok()?;
+            let mut nodes = HashMap::new();
+            by_name(&tree, &mut nodes);
+            // The one request that a half-open breaker admits is for a step, not for a look.
+            let up = |id: &AgentId| nodes.get(id.as_str()).is_some_and(|node| node.state == ChildState::Up);
+            let stats = doors.stats.iter().filter(|(id, _)| up(id));
+            let stats =
+                stats.map(|(id, port)| async move { (id.clone(), port.ask_within(GetStats, WITHIN).await.ok()) });
+            let stats = join_all(stats).await;
+            Some((tree, stats))
         };
-        ctx.spawn(asking.into_actor(self).map(|(tree, stats), monitor, _| {
+        ctx.spawn(asking.into_actor(self).map(|looked, monitor, _| {
             monitor.looking = false;
-            if let Some(tree) = tree {
+            if let Some((tree, stats)) = looked {
                 monitor.tell(&tree, stats.into_iter().collect());
             }
         }));

@@ -97,6 +97,57 @@ fn what_goes_to_and_fro_is_flapping_and_calls_for_nothing() {
 }
 
 #[test]
+fn one_that_fires_on_after_it_flapped_calls_for_its_action_again() {
+    let mut book = book("0s");
+    for round in 0..3 {
+        told(&mut book, round * 2, 0.95);
+        assert_eq!(book.called_for().count(), usize::from(round < 2));
+        if round < 2 {
+            told(&mut book, round * 2 + 1, 0.1);
+        }
+    }
+    told(&mut book, 500, 0.95);
+    assert_eq!(book.called_for().count(), 0, "its changes are of the last ten minutes");
+    told(&mut book, 700, 0.95);
+    assert_eq!(book.called_for().count(), 1);
+}
+
+#[test]
+fn a_breach_that_does_not_last_does_not_undo_what_was_resolved() {
+    let mut book = book("10s");
+    told(&mut book, 0, 0.95);
+    told(&mut book, 10, 0.95);
+    assert_eq!(told(&mut book, 20, 0.1), [What::Resolved]);
+    assert_eq!(told(&mut book, 30, 0.95), [What::Pending]);
+    assert_eq!(told(&mut book, 35, 0.1), [What::Forgotten]);
+    let shown = book.alerts().next().expect("it is still shown");
+    assert_eq!((shown.state, shown.resolved), (State::Resolved, Some(at(20).wall)));
+    assert_eq!(book.observe(&[], at(20 + 900)), []);
+    assert_eq!(book.observe(&[], at(20 + 901))[0].what, What::Dropped, "a quarter of an hour after its end");
+}
+
+#[test]
+fn an_alert_of_before_is_of_the_present_rule() {
+    let mut before = book("0s");
+    told(&mut before, 0, 0.95);
+    let mut firing: Vec<Alert> = before.alerts().cloned().collect();
+    firing[0].flapping = true;
+    let text =
+        "[[rule]]\nname = \"busy\"\nmetric = \"host.cpu_ratio\"\nabove = 0.8\nseverity = \"info\"\nsummary = \"new\"\n";
+    let mut after = Book::new(parse(text).expect("good"));
+    after.restore(firing.clone(), at(5));
+    let alert = after.alerts().next().expect("one").clone();
+    assert_eq!((alert.threshold, alert.summary.as_str(), alert.action, alert.flapping), (0.8, "new", None, false));
+
+    // Read late: it was raised anew meanwhile, and the older one ends.
+    let mut late = book("0s");
+    told(&mut late, 20, 0.95);
+    let ended = late.restore(firing, at(21));
+    assert_eq!((ended.len(), ended[0].what, ended[0].alert.fired), (1, What::Resolved, Some(at(0).wall)));
+    assert_eq!(late.alerts().next().map(|alert| (alert.state, alert.fired)), Some((State::Firing, Some(at(20).wall))));
+}
+
+#[test]
 fn a_firing_alert_is_taken_up_after_a_restart_without_being_raised_anew() {
     let mut before = book("0s");
     told(&mut before, 0, 0.95);

@@ -1,7 +1,9 @@
 //! A paused run begins nothing, loses nothing, and its time goes on.
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::workflow::advance::Trigger;
+use crate::workflow::advance::{Answer, Trigger};
 use crate::workflow::event::RunStatus;
 use crate::workflow::tests::support::{Bench, at, ok};
 
@@ -10,6 +12,10 @@ fn chain() -> Value {
         {"id": "a", "agent": "TESTBED", "tool": "cp.echo"},
         {"id": "b", "agent": "TESTBED", "tool": "cp.echo", "needs": ["a"]},
     ]})
+}
+
+fn refused(seconds: u64) -> Answer {
+    Answer::Refused { retry_after: Duration::from_secs(seconds), detail: "open".into() }
 }
 
 fn pause() -> Trigger {
@@ -34,6 +40,30 @@ fn what_runs_goes_on_and_what_would_be_next_waits() {
     assert_eq!(bench.run.status(), RunStatus::Running);
     bench.answer("b", ok(json!(2)));
     assert_eq!((bench.run.status(), bench.ended), (RunStatus::Succeeded, true));
+}
+
+#[test]
+fn a_run_that_is_paused_by_the_service_can_be_paused_by_a_person() {
+    let mut bench = Bench::start(chain());
+    bench.trigger(Trigger::Pause { by: "recovery".into() });
+    bench.trigger(pause());
+    assert_eq!(bench.run.paused_by(), Some("token:x"), "it waits for the later one");
+    bench.trigger(resume());
+    assert_eq!((bench.run.status(), bench.run.paused_by()), (RunStatus::Running, None));
+}
+
+#[test]
+fn a_pause_takes_nothing_from_the_time_of_a_step_that_waits_to_be_tried_again() {
+    let mut bench = Bench::start(json!({"name": "again", "timeout": "1h", "steps": [
+        {"id": "a", "agent": "TESTBED", "tool": "cp.echo", "timeout": "20s"},
+    ]}));
+    bench.answer("a", refused(6));
+    bench.trigger(pause());
+    bench.now = at(300);
+    bench.trigger(resume());
+    assert_eq!(bench.statuses(), "a:running");
+    bench.answer("a", refused(1));
+    assert_eq!(bench.statuses(), "a:pending", "there is time left for it");
 }
 
 #[test]
