@@ -1,5 +1,6 @@
 //! A real browser: Chromium, driven through chromedriver (W3C WebDriver), each test with one of its own.
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -48,8 +49,21 @@ impl Driver {
     }
 }
 
+impl Driver {
+    /// Has the driver end its browsers and itself: killed, it would leave them behind.
+    fn end(&mut self) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(self.url.trim_start_matches("http://"))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(b"GET /shutdown HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        stream.read_to_end(&mut Vec::new()).map(drop)
+    }
+}
+
 impl Drop for Driver {
     fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            eprintln!("chromedriver was not told to end: {error}");
+        }
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
             eprintln!("chromedriver could not be ended: {error}");
         }
