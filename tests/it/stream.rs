@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::burner::RULES;
 use crate::support::service::{Home, Service};
+use crate::support::until;
 
 type Socket = actix_codec::Framed<BoxedSocket, Codec>;
 
@@ -118,6 +119,70 @@ async fn a_client_that_comes_back_is_told_exactly_what_it_missed() {
     let refused = client.frame("err", "").await;
     assert_eq!(refused["id"], 9);
     assert!(refused["problem"]["detail"].as_str().is_some_and(|detail| detail.contains("`weather`")), "{refused}");
+}
+
+#[actix_rt::test]
+async fn a_new_hub_knows_what_the_old_one_knew_and_nobody_misses_anything() {
+    let home = Home::new();
+    let service = start(&home);
+    let run = service.submit(&json!({ "agents": ["PACER"] }));
+    service.finished(&run);
+    exercise(&service, true);
+    let mut client = Client::connect(&service, "", Some(&service.token)).await.expect("admitted");
+    client.follow(None, &["workflows", "events", "audit"]).await;
+    let epoch = client.frame("welcome", "").await["epoch"].clone();
+    let (mut seen, mut runs, mut recorded) = (0, 0, false);
+    while seen == 0 || runs == 0 || !recorded {
+        let frame = client.next().await.expect("the connection lasts");
+        let (text, seq) = (frame["d"].to_string(), frame["seq"].as_u64().unwrap_or_default());
+        match frame["ch"].as_str() {
+            Some("events") if text.contains("firing") => seen = seq,
+            Some("workflows") if text.contains(&run) && text.contains("succeeded") => runs = seq,
+            Some("audit") if text.contains("run.accepted") => recorded = true,
+            _ => {}
+        }
+    }
+    drop(client);
+
+    assert_eq!(service.post("/api/v1/supervision/hub/drill", &json!({})).status, 202);
+    until("a new hub", || {
+        let tree = service.get("/api/v1/supervision").json();
+        let hub = child(&tree, "hub").expect("a hub");
+        (hub["epoch"] == 2 && hub["state"] == "up").then_some(())
+    });
+    exercise(&service, false);
+
+    let mut client = Client::connect(&service, "", Some(&service.token)).await.expect("admitted");
+    client.follow(Some(json!({ "epoch": epoch, "events": seen, "workflows": runs })), &["events", "workflows"]).await;
+    assert_eq!(client.frame("welcome", "").await["epoch"], epoch);
+    let mut told = Vec::new();
+    while told.len() < 4 {
+        let frame = client.next().await.expect("the connection lasts");
+        assert!(frame["t"] != "snap" && frame["t"] != "gap", "it is told only what it missed: {frame}");
+        if frame["ch"] == "events" {
+            let entries = frame["d"].as_array().expect("entries").iter();
+            told.extend(entries.map(|entry| (entry["seq"].clone(), entry["v"]["what"].clone())));
+        }
+    }
+    let numbers: Vec<&Value> = told.iter().map(|(seq, _)| seq).collect();
+    assert_eq!(numbers, [seen + 1, seen + 2, seen + 3, seen + 4]);
+    for what in ["ended", "restarting", "restarted", "resolved"] {
+        assert!(told.iter().any(|(_, told)| told == what), "{what} was not told: {told:?}");
+    }
+    // Who comes for the first time sees what was before.
+    let mut late = Client::connect(&service, "", Some(&service.token)).await.expect("admitted");
+    late.follow(None, &["workflows", "events", "audit"]).await;
+    let wanted = [("audit", "run.accepted"), ("events", "firing"), ("workflows", run.as_str())];
+    for (channel, what) in wanted {
+        let snap = late.frame("snap", channel).await;
+        assert!(snap["d"].to_string().contains(what), "no {what} in {snap}");
+    }
+}
+
+/// The child of this name, wherever in the tree.
+fn child<'t>(tree: &'t Value, name: &str) -> Option<&'t Value> {
+    let below = || tree["children"].as_array()?.iter().find_map(|below| child(below, name));
+    if tree["name"] == name { Some(tree) } else { below() }
 }
 
 #[actix_rt::test]
