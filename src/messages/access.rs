@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use actix::Message;
 
-use crate::access::book::Principal;
+use crate::access::book::{Grant, Principal};
 use crate::access::role::Role;
 use crate::access::token::{Fresh, Known, TokenId};
 use crate::workflow::record::StoreError;
@@ -66,11 +66,11 @@ pub struct CloseSession {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<String, AccessError>")]
 pub struct IssueTicket {
-    pub to: Principal,
+    pub to: Grant,
 }
 
 #[derive(Clone, Message)]
-#[rtype(result = "Option<Principal>")]
+#[rtype(result = "Option<Grant>")]
 pub struct RedeemTicket {
     pub ticket: String,
 }

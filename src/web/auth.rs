@@ -21,9 +21,10 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use tokio::sync::watch;
 
-use crate::access::book::{Book, Principal};
+use crate::access::book::{Book, Grant, Principal};
 use crate::access::role::Role;
 use crate::clock;
+use crate::ids::Digest;
 use crate::web::error::ApiError;
 
 /// The name of the session cookie.
@@ -52,8 +53,20 @@ impl Admission {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     pub who: Principal,
-    /// By a cookie, which a browser sends unasked.
-    pub by_cookie: bool,
+    /// The session of the cookie, which a browser sends unasked; none: by a token.
+    pub session: Option<Digest>,
+}
+
+impl From<Grant> for Caller {
+    fn from(Grant { who, session }: Grant) -> Self {
+        Caller { who, session }
+    }
+}
+
+impl From<Caller> for Grant {
+    fn from(Caller { who, session }: Caller) -> Self {
+        Grant { who, session }
+    }
 }
 
 /// As it is written into records: `token:<id>`.
@@ -92,11 +105,10 @@ pub fn caller(request: &HttpRequest) -> Result<Caller, ApiError> {
     let now = clock::wall();
     if let Some(token) = bearer(request.headers()) {
         let who = book.admit(token, now).ok_or(ApiError::NoToken)?;
-        return Ok(Caller { who, by_cookie: false });
+        return Ok(Caller { who, session: None });
     }
     let cookie = request.cookie(COOKIE).ok_or(ApiError::NoToken)?;
-    let who = book.session(cookie.value(), now).ok_or(ApiError::NoToken)?;
-    Ok(Caller { who, by_cookie: true })
+    book.session(cookie.value(), now).map(Caller::from).ok_or(ApiError::NoToken)
 }
 
 fn permitted(caller: Caller, needed: Role, request: &HttpRequest) -> Result<Caller, ApiError> {
@@ -104,7 +116,7 @@ fn permitted(caller: Caller, needed: Role, request: &HttpRequest) -> Result<Call
         return Err(ApiError::NotAllowed { has: caller.who.role, needed });
     }
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if caller.by_cookie && !safe && !is_own_page(request.headers()) {
+    if caller.session.is_some() && !safe && !is_own_page(request.headers()) {
         return Err(ApiError::ForeignOrigin);
     }
     Ok(caller)

@@ -46,7 +46,7 @@ pub async fn current(caller: Caller) -> HttpResponse {
 }
 
 pub async fn ticket(deps: Data<Sessions>, caller: Caller) -> Result<HttpResponse, ApiError> {
-    let ticket = deps.ticket.ask(IssueTicket { to: caller.who }).await??;
+    let ticket = deps.ticket.ask(IssueTicket { to: caller.into() }).await??;
     Ok(HttpResponse::Created().json(shape::Ticket { ticket, expires_in_s: TICKET.as_secs() }))
 }
 

@@ -31,10 +31,15 @@ struct Client(Socket);
 
 impl Client {
     async fn connect(service: &Service, query: &str, token: Option<&str>) -> Result<Self, String> {
+        let bearer = token.map(|token| ("Authorization", format!("Bearer {token}")));
+        Client::connect_with(service, query, bearer.as_slice()).await
+    }
+
+    async fn connect_with(service: &Service, query: &str, headers: &[(&str, String)]) -> Result<Self, String> {
         let url = format!("{}/api/v1/stream{query}", service.url);
         let mut request = awc::Client::new().ws(url).protocols(["dsmil.v1.json"]);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
+        for (name, value) in headers {
+            request = request.header(*name, value.as_str());
         }
         request.connect().await.map(|(_, socket)| Client(socket)).map_err(|fault| fault.to_string())
     }
@@ -60,6 +65,15 @@ impl Client {
                 Some(Ok(Frame::Close(reason))) => return Err(reason.map_or(1005, |reason| reason.code.into())),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Err(1006),
+            }
+        }
+    }
+
+    /// The code with which the connection ends.
+    async fn end(&mut self) -> u16 {
+        loop {
+            if let Err(code) = self.next().await {
+                return code;
             }
         }
     }
@@ -215,12 +229,34 @@ async fn only_who_may_is_admitted_and_only_as_long() {
     let id = made["token_id"].as_str().expect("an id");
     let revoked = service.call("DELETE", &format!("/api/v1/tokens/{id}"), None, Some(&service.token));
     assert_eq!(revoked.status, 200, "{}", revoked.body);
-    let code = loop {
-        if let Err(code) = client.next().await {
-            break code;
-        }
-    };
-    assert_eq!(code, 4401, "whose right is gone is sent away");
+    assert_eq!(client.end().await, 4401, "whose right is gone is sent away");
+}
+
+#[actix_rt::test]
+async fn the_feed_of_a_browser_ends_when_it_signs_out() {
+    let home = Home::new();
+    let service = start(&home);
+    let own = format!("Origin: {}", service.url);
+    let sign_in = json!({ "token": service.token }).to_string();
+    let answer = service.call_with("POST", "/api/v1/sessions", Some(sign_in), &[&own]);
+    let cookie = answer.header("set-cookie").and_then(|set| set.split(';').next()).expect("a cookie").to_owned();
+    let held = format!("Cookie: {cookie}");
+    let ticket = service.call_with("POST", "/api/v1/stream-tickets", Some("{}".into()), &[&held, &own]).json();
+    let query = format!("?ticket={}", ticket["ticket"].as_str().expect("a ticket"));
+
+    let headers = [("Cookie", cookie), ("Origin", service.url.clone())];
+    let mut by_cookie = Client::connect_with(&service, "", &headers).await.expect("admitted");
+    let mut by_ticket = Client::connect(&service, &query, None).await.expect("admitted");
+    let mut by_token = Client::connect(&service, "", Some(&service.token)).await.expect("admitted");
+    for client in [&mut by_cookie, &mut by_ticket, &mut by_token] {
+        client.follow(None, &["alerts"]).await;
+        client.frame("snap", "alerts").await;
+    }
+    assert_eq!(service.call_with("DELETE", "/api/v1/sessions", None, &[&held, &own]).status, 204);
+    assert_eq!((by_cookie.end().await, by_ticket.end().await), (4401, 4401));
+    // The token itself holds on.
+    exercise(&service, true);
+    by_token.frame("delta", "alerts").await;
 }
 
 /// From the event to the frame at a client, in milliseconds, of `count` events, of which none may be missing.
