@@ -45,6 +45,16 @@ pub struct Grant {
     pub session: Option<Digest>,
 }
 
+/// What asking for the end of a token comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    NoSuchToken,
+    DoneBefore,
+    /// Nobody could make tokens any more.
+    LastAdmin,
+    Due,
+}
+
 #[derive(Debug, Clone)]
 struct Pass {
     /// None: the bootstrap token.
@@ -70,11 +80,18 @@ impl Book {
         Book { bootstrap, tokens, sessions: HashMap::new(), tickets: HashMap::new() }
     }
 
-    /// Replaces the tokens by those that are stored; sessions go on.
+    /// Takes in the tokens that are stored; sessions go on. What was done since they were read stands: a revoked token
+    /// stays revoked, a new one stays, and the bootstrap token does not come back.
     pub fn reload(&mut self, bootstrap: Option<Digest>, tokens: impl IntoIterator<Item = Known>) {
-        let Book { bootstrap, tokens, .. } = Book::new(bootstrap, tokens);
-        self.bootstrap = bootstrap;
-        self.tokens = tokens;
+        for stored in tokens {
+            let revoked = self.tokens.get(&stored.id).and_then(|known| known.revoked).or(stored.revoked);
+            self.tokens.insert(stored.id.clone(), Known { revoked, ..stored });
+        }
+        self.bootstrap = self.bootstrap.and(bootstrap);
+    }
+
+    pub fn has_bootstrap(&self) -> bool {
+        self.bootstrap.is_some()
     }
 
     /// Who presents this token, if it is one. Hashes are compared in constant time.
@@ -129,6 +146,17 @@ impl Book {
             self.tickets.retain(|_, pass| pass.token.is_some());
         }
         ends
+    }
+
+    /// May this token be revoked, and does anything come of it?
+    pub fn revocation(&self, id: &TokenId, now: DateTime<Utc>) -> Revocation {
+        let Some(known) = self.tokens.get(id) else { return Revocation::NoSuchToken };
+        let mut admins = self.tokens.values().filter(|token| token.role == Role::Admin && token.is_valid(now));
+        match known.revoked {
+            Some(_) => Revocation::DoneBefore,
+            None if admins.next() == Some(known) && admins.next().is_none() => Revocation::LastAdmin,
+            None => Revocation::Due,
+        }
     }
 
     /// False: there is no such token, or it was revoked before.
@@ -285,6 +313,41 @@ mod tests {
         book.close_session("cookie");
         assert!(!book.still_admits(&redeemed, at(1)));
         assert!(book.redeem_ticket("u", at(1)).is_none());
+    }
+
+    #[test]
+    fn what_was_done_while_the_tokens_were_read_stands() {
+        let ((gone, was), (kept, chief), (made, fresh)) =
+            (known(1, Role::Viewer), known(2, Role::Viewer), known(3, Role::Admin));
+        let stored = [was.clone(), chief.clone()];
+        let mut book = Book::new(Some(hash("first")), stored.clone());
+        book.revoke(&gone.id, at(1));
+        book.add(fresh);
+        book.reload(Some(hash("first")), stored);
+        let admits = |text: &str| book.admit(text, at(2)).is_some();
+        assert!(!admits(&gone.text), "a revoked token stays revoked");
+        assert!(admits(&kept.text) && admits(&made.text));
+        assert!(!admits("first") && !book.has_bootstrap(), "the bootstrap token stays ended");
+        // What only the database knows is learned.
+        book.reload(None, [Known { revoked: Some(at(2)), ..chief }]);
+        assert_eq!(book.admit(&kept.text, at(3)), None);
+    }
+
+    #[test]
+    fn the_last_valid_admin_token_is_not_revoked() {
+        let ((_, eyes), (_, one), (_, other)) = (known(1, Role::Viewer), known(2, Role::Admin), known(3, Role::Admin));
+        let mut book = Book::new(None, [eyes.clone(), one.clone(), other.clone()]);
+        assert_eq!(book.revocation(&known(9, Role::Viewer).0.id, at(1)), Revocation::NoSuchToken);
+        assert_eq!(book.revocation(&one.id, at(1)), Revocation::Due);
+        book.revoke(&one.id, at(1));
+        for (token, then, comes_to) in [
+            (&one, 2, Revocation::DoneBefore),
+            (&other, 2, Revocation::LastAdmin),
+            (&eyes, 2, Revocation::Due),
+            (&other, 100, Revocation::Due),
+        ] {
+            assert_eq!(book.revocation(&token.id, at(then)), comes_to, "{} at {then}", token.name);
+        }
     }
 
     #[test]

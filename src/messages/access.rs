@@ -24,7 +24,8 @@ pub enum AccessError {
     NotAdmitted,
 }
 
-/// Makes a token; answers once it is stored and on record. The first admin token ends the bootstrap token.
+/// Makes a token; answers once it is stored, and on record unless the audit log keeps that waiting. The first admin token
+/// ends the bootstrap token.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Created, AccessError>")]
 pub struct CreateToken {
@@ -40,7 +41,7 @@ pub struct Created {
     pub known: Known,
 }
 
-/// Revokes a token: its sessions end with it. False: it was revoked before.
+/// Revokes a token: its sessions end with it, as soon as that is stored. False: it was revoked before.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<bool, AccessError>")]
 pub struct RevokeToken {
