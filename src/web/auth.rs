@@ -26,6 +26,7 @@ use crate::access::role::Role;
 use crate::clock;
 use crate::ids::Digest;
 use crate::web::error::ApiError;
+use crate::web::hosts::Hosts;
 
 /// The name of the session cookie.
 pub const COOKIE: &str = "dsmil_session";
@@ -116,17 +117,25 @@ fn permitted(caller: Caller, needed: Role, request: &HttpRequest) -> Result<Call
         return Err(ApiError::NotAllowed { has: caller.who.role, needed });
     }
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if caller.session.is_some() && !safe && !is_own_page(request.headers()) {
+    if caller.session.is_some() && !safe && !is_own_page(request) {
         return Err(ApiError::ForeignOrigin);
     }
     Ok(caller)
 }
 
-/// The request was made by a page of the very address it is sent to.
-pub fn is_own_page(headers: &HeaderMap) -> bool {
+/// The request was made by a page of the very address it is sent to, or of a further name of ours.
+pub fn is_own_page(request: &HttpRequest) -> bool {
+    let hosts = request.app_data::<Data<Hosts>>();
+    is_own(request.headers(), |authority| hosts.is_some_and(|hosts| hosts.admits_pages_of(authority)))
+}
+
+fn is_own(headers: &HeaderMap, is_further: impl Fn(&str) -> bool) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let (Some(origin), Some(host)) = (text(ORIGIN), text(HOST)) else { return false };
-    let own = |scheme: &str| origin.strip_prefix(scheme).is_some_and(|authority| authority.eq_ignore_ascii_case(host));
+    let own = |scheme: &str| {
+        let authority = origin.strip_prefix(scheme);
+        authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host) || is_further(authority))
+    };
     own("http://") || own("https://")
 }
 
@@ -142,17 +151,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_page_of_the_same_address_is_our_own() {
+    fn only_a_page_of_the_same_address_or_of_a_further_name_is_our_own() {
         let check = |origin: Option<&str>, host: &str, own: bool| {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_str(host).expect("ASCII"));
             if let Some(origin) = origin {
                 headers.insert(ORIGIN, HeaderValue::from_str(origin).expect("ASCII"));
             }
-            assert_eq!(is_own_page(&headers), own, "{origin:?} to {host}");
+            assert_eq!(is_own(&headers, |authority| authority == "dsmil.example"), own, "{origin:?} to {host}");
         };
         check(Some("http://localhost:8787"), "localhost:8787", true);
         check(Some("https://LOCALHOST:8787"), "localhost:8787", true);
+        check(Some("https://dsmil.example"), "127.0.0.1:8787", true);
+        check(Some("https://dsmil.example:8443"), "127.0.0.1:8787", false);
         for foreign in ["null", "http://localhost", "http://localhost:87870", "http://evil.example", "localhost:8787"] {
             check(Some(foreign), "localhost:8787", false);
         }

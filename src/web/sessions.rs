@@ -23,7 +23,7 @@ pub struct Sessions {
 
 /// Signs in. The page that asks must be our own: another could sign its reader in as somebody else.
 pub async fn open(deps: Data<Sessions>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
-    if request.headers().contains_key("origin") && !is_own_page(request.headers()) {
+    if request.headers().contains_key("origin") && !is_own_page(&request) {
         return Err(ApiError::ForeignOrigin);
     }
     let shape::SignIn { token } = json_body(body).await?;

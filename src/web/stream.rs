@@ -59,7 +59,7 @@ pub async fn open(
         None => {
             let caller = caller(&request)?;
             // A browser opens a WebSocket to anybody and sends the cookie along: only our own pages may.
-            if (caller.session.is_some() || request.headers().contains_key("origin")) && !is_own_page(request.headers()) {
+            if (caller.session.is_some() || request.headers().contains_key("origin")) && !is_own_page(&request) {
                 return Err(ApiError::ForeignOrigin);
             }
             Grant::from(caller)
