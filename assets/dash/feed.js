@@ -26,6 +26,9 @@ class Feed {
     this.epoch = null;
     this.tries = 0;
     this.wanted = false;
+    this.socket = null;
+    addEventListener("online", () => this.now());
+    document.addEventListener("visibilitychange", () => document.hidden || this.now());
   }
 
   watch(channels, tell) {
@@ -39,23 +42,28 @@ class Feed {
     this.wanted = true;
     this.open();
     this.pulse = setInterval(() => this.look(), 1_000);
-    addEventListener("online", () => this.now());
-    document.addEventListener("visibilitychange", () => document.hidden || this.now());
   }
 
   stop() {
     this.wanted = false;
     clearInterval(this.pulse);
-    clearTimeout(this.later);
-    this.socket?.close();
+    this.drop();
+    this.become("connecting");
   }
 
   // Tries at once where a wait for the next try is under way.
   now() {
-    if (this.wanted && this.link === "offline") {
-      clearTimeout(this.later);
-      this.open();
-    }
+    if (this.wanted && this.link === "offline") this.open();
+  }
+
+  // What a socket that was let go still says is heard by nobody.
+  drop() {
+    clearTimeout(this.later);
+    const socket = this.socket;
+    this.socket = null;
+    if (socket === null) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
   }
 
   look() {
@@ -70,6 +78,8 @@ class Feed {
   }
 
   open() {
+    this.drop();
+    this.become("connecting");
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const socket = new WebSocket(`${scheme}://${location.host}/api/v1/stream`, "dsmil.v1.json");
     this.socket = socket;
@@ -82,7 +92,7 @@ class Feed {
   }
 
   closed(code) {
-    if (!this.wanted) return;
+    this.socket = null;
     if (code === EXPIRED) return void signedOut.dispatchEvent(new Event("now"));
     this.become("offline");
     // Full jitter: many pages do not come back in step.

@@ -37,10 +37,30 @@ impl fmt::Display for Principal {
     }
 }
 
+/// Who was admitted, and by what. It ends with what it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    pub who: Principal,
+    /// The hash of the session's key; none: by the token itself.
+    pub session: Option<Digest>,
+}
+
+/// What asking for the end of a token comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    NoSuchToken,
+    DoneBefore,
+    /// Nobody could make tokens any more.
+    LastAdmin,
+    Due,
+}
+
 #[derive(Debug, Clone)]
 struct Pass {
     /// None: the bootstrap token.
     token: Option<TokenId>,
+    /// Of a ticket: the session that asked for it.
+    session: Option<Digest>,
     begun: DateTime<Utc>,
 }
 
@@ -60,11 +80,18 @@ impl Book {
         Book { bootstrap, tokens, sessions: HashMap::new(), tickets: HashMap::new() }
     }
 
-    /// Replaces the tokens by those that are stored; sessions go on.
+    /// Takes in the tokens that are stored; sessions go on. What was done since they were read stands: a revoked token
+    /// stays revoked, a new one stays, and the bootstrap token does not come back.
     pub fn reload(&mut self, bootstrap: Option<Digest>, tokens: impl IntoIterator<Item = Known>) {
-        let Book { bootstrap, tokens, .. } = Book::new(bootstrap, tokens);
-        self.bootstrap = bootstrap;
-        self.tokens = tokens;
+        for stored in tokens {
+            let revoked = self.tokens.get(&stored.id).and_then(|known| known.revoked).or(stored.revoked);
+            self.tokens.insert(stored.id.clone(), Known { revoked, ..stored });
+        }
+        self.bootstrap = self.bootstrap.and(bootstrap);
+    }
+
+    pub fn has_bootstrap(&self) -> bool {
+        self.bootstrap.is_some()
     }
 
     /// Who presents this token, if it is one. Hashes are compared in constant time.
@@ -89,9 +116,12 @@ impl Book {
         }
     }
 
-    /// Does what once admitted this principal still hold?
-    pub fn still_admits(&self, who: &Principal, now: DateTime<Utc>) -> bool {
-        self.principal(who.token.as_ref(), now).is_some()
+    /// Does what once admitted them still hold?
+    pub fn still_admits(&self, Grant { who, session }: &Grant, now: DateTime<Utc>) -> bool {
+        match session {
+            Some(session) => self.of_session(session, now).is_some(),
+            None => self.principal(who.token.as_ref(), now).is_some(),
+        }
     }
 
     pub fn tokens(&self) -> impl Iterator<Item = &Known> {
@@ -118,6 +148,17 @@ impl Book {
         ends
     }
 
+    /// May this token be revoked, and does anything come of it?
+    pub fn revocation(&self, id: &TokenId, now: DateTime<Utc>) -> Revocation {
+        let Some(known) = self.tokens.get(id) else { return Revocation::NoSuchToken };
+        let mut admins = self.tokens.values().filter(|token| token.role == Role::Admin && token.is_valid(now));
+        match known.revoked {
+            Some(_) => Revocation::DoneBefore,
+            None if admins.next() == Some(known) && admins.next().is_none() => Revocation::LastAdmin,
+            None => Revocation::Due,
+        }
+    }
+
     /// False: there is no such token, or it was revoked before.
     pub fn revoke(&mut self, id: &TokenId, now: DateTime<Utc>) -> bool {
         let Some(known) = self.tokens.get_mut(id).filter(|known| known.revoked.is_none()) else { return false };
@@ -129,11 +170,17 @@ impl Book {
 
     /// Begins a session; `key` is the text of its cookie.
     pub fn open_session(&mut self, key: &str, principal: &Principal, now: DateTime<Utc>) {
-        put(&mut self.sessions, MOST_SESSIONS, SESSION, key, principal, now);
+        let pass = Pass { token: principal.token.clone(), session: None, begun: now };
+        put(&mut self.sessions, MOST_SESSIONS, SESSION, key, pass);
     }
 
-    pub fn session(&self, key: &str, now: DateTime<Utc>) -> Option<Principal> {
-        let pass = self.sessions.get(&hash(key)).filter(|pass| is_fresh(pass, SESSION, now))?;
+    pub fn session(&self, key: &str, now: DateTime<Utc>) -> Option<Grant> {
+        let session = hash(key);
+        self.of_session(&session, now).map(|who| Grant { who, session: Some(session) })
+    }
+
+    fn of_session(&self, session: &Digest, now: DateTime<Utc>) -> Option<Principal> {
+        let pass = self.sessions.get(session).filter(|pass| is_fresh(pass, SESSION, now))?;
         self.principal(pass.token.as_ref(), now)
     }
 
@@ -142,14 +189,16 @@ impl Book {
         self.sessions.remove(&hash(key)).is_some()
     }
 
-    pub fn issue_ticket(&mut self, ticket: &str, principal: &Principal, now: DateTime<Utc>) {
-        put(&mut self.tickets, MOST_TICKETS, TICKET, ticket, principal, now);
+    pub fn issue_ticket(&mut self, ticket: &str, to: &Grant, now: DateTime<Utc>) {
+        let pass = Pass { token: to.who.token.clone(), session: to.session, begun: now };
+        put(&mut self.tickets, MOST_TICKETS, TICKET, ticket, pass);
     }
 
-    /// Each ticket is good once.
-    pub fn redeem_ticket(&mut self, ticket: &str, now: DateTime<Utc>) -> Option<Principal> {
+    /// Each ticket is good once, and no longer than the session that asked for it.
+    pub fn redeem_ticket(&mut self, ticket: &str, now: DateTime<Utc>) -> Option<Grant> {
         let pass = self.tickets.remove(&hash(ticket)).filter(|pass| is_fresh(pass, TICKET, now))?;
-        self.principal(pass.token.as_ref(), now)
+        let grant = Grant { who: self.principal(pass.token.as_ref(), now)?, session: pass.session };
+        self.still_admits(&grant, now).then_some(grant)
     }
 }
 
@@ -157,21 +206,14 @@ fn is_fresh(pass: &Pass, lasts: Duration, now: DateTime<Utc>) -> bool {
     (now - pass.begun).to_std().is_ok_and(|age| age < lasts)
 }
 
-fn put(
-    passes: &mut HashMap<Digest, Pass>,
-    most: usize,
-    lasts: Duration,
-    key: &str,
-    principal: &Principal,
-    now: DateTime<Utc>,
-) {
-    passes.retain(|_, pass| is_fresh(pass, lasts, now));
+fn put(passes: &mut HashMap<Digest, Pass>, most: usize, lasts: Duration, key: &str, pass: Pass) {
+    passes.retain(|_, held| is_fresh(held, lasts, pass.begun));
     if passes.len() >= most
-        && let Some(oldest) = passes.iter().min_by_key(|(_, pass)| pass.begun).map(|(key, _)| *key)
+        && let Some(oldest) = passes.iter().min_by_key(|(_, held)| held.begun).map(|(key, _)| *key)
     {
         passes.remove(&oldest);
     }
-    passes.insert(hash(key), Pass { token: principal.token.clone(), begun: now });
+    passes.insert(hash(key), pass);
 }
 
 #[cfg(test)]
@@ -232,10 +274,14 @@ mod tests {
         let who = book.admit(&fresh.text, at(0)).expect("admitted");
         book.open_session("a", &who, at(0));
         book.open_session("b", &who, at(0));
-        assert_eq!(book.session("a", at(99)), Some(who.clone()));
+        let grant = book.session("a", at(99)).expect("open");
+        assert_eq!(grant.who, who);
         assert_eq!(book.session("a", at(100)), None, "its token has expired");
         assert_eq!(book.session("a", at(0) + TimeDelta::from_std(SESSION).expect("short")), None);
+        assert!(book.still_admits(&grant, at(99)));
         assert!(book.close_session("a") && !book.close_session("a"));
+        assert!(!book.still_admits(&grant, at(1)), "what the session admitted ends with it");
+        assert!(book.still_admits(&Grant { who: who.clone(), session: None }, at(1)), "the token goes on");
         assert!(book.session("b", at(1)).is_some());
         book.revoke(&fresh.id, at(2));
         assert_eq!(book.session("b", at(3)), None);
@@ -246,11 +292,62 @@ mod tests {
         let (fresh, token) = known(1, Role::Viewer);
         let mut book = Book::new(None, [token]);
         let who = book.admit(&fresh.text, at(0)).expect("admitted");
-        book.issue_ticket("t", &who, at(0));
-        book.issue_ticket("u", &who, at(0));
+        let grant = Grant { who, session: None };
+        book.issue_ticket("t", &grant, at(0));
+        book.issue_ticket("u", &grant, at(0));
         assert!(book.redeem_ticket("t", at(29)).is_some());
         assert!(book.redeem_ticket("t", at(29)).is_none(), "used");
         assert!(book.redeem_ticket("u", at(30)).is_none(), "too late");
+    }
+
+    #[test]
+    fn a_ticket_and_what_it_admits_end_with_the_session_that_asked_for_it() {
+        let mut book = Book::new(Some(hash("first")), []);
+        let who = book.admit("first", at(0)).expect("bootstrap");
+        book.open_session("cookie", &who, at(0));
+        let session = book.session("cookie", at(0)).expect("open");
+        book.issue_ticket("t", &session, at(0));
+        book.issue_ticket("u", &session, at(0));
+        let redeemed = book.redeem_ticket("t", at(1)).expect("in time");
+        assert!(book.still_admits(&redeemed, at(1)));
+        book.close_session("cookie");
+        assert!(!book.still_admits(&redeemed, at(1)));
+        assert!(book.redeem_ticket("u", at(1)).is_none());
+    }
+
+    #[test]
+    fn what_was_done_while_the_tokens_were_read_stands() {
+        let ((gone, was), (kept, chief), (made, fresh)) =
+            (known(1, Role::Viewer), known(2, Role::Viewer), known(3, Role::Admin));
+        let stored = [was.clone(), chief.clone()];
+        let mut book = Book::new(Some(hash("first")), stored.clone());
+        book.revoke(&gone.id, at(1));
+        book.add(fresh);
+        book.reload(Some(hash("first")), stored);
+        let admits = |text: &str| book.admit(text, at(2)).is_some();
+        assert!(!admits(&gone.text), "a revoked token stays revoked");
+        assert!(admits(&kept.text) && admits(&made.text));
+        assert!(!admits("first") && !book.has_bootstrap(), "the bootstrap token stays ended");
+        // What only the database knows is learned.
+        book.reload(None, [Known { revoked: Some(at(2)), ..chief }]);
+        assert_eq!(book.admit(&kept.text, at(3)), None);
+    }
+
+    #[test]
+    fn the_last_valid_admin_token_is_not_revoked() {
+        let ((_, eyes), (_, one), (_, other)) = (known(1, Role::Viewer), known(2, Role::Admin), known(3, Role::Admin));
+        let mut book = Book::new(None, [eyes.clone(), one.clone(), other.clone()]);
+        assert_eq!(book.revocation(&known(9, Role::Viewer).0.id, at(1)), Revocation::NoSuchToken);
+        assert_eq!(book.revocation(&one.id, at(1)), Revocation::Due);
+        book.revoke(&one.id, at(1));
+        for (token, then, comes_to) in [
+            (&one, 2, Revocation::DoneBefore),
+            (&other, 2, Revocation::LastAdmin),
+            (&eyes, 2, Revocation::Due),
+            (&other, 100, Revocation::Due),
+        ] {
+            assert_eq!(book.revocation(&token.id, at(then)), comes_to, "{} at {then}", token.name);
+        }
     }
 
     #[test]

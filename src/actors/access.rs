@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::WrapFuture;
-use actix::{Actor, ActorFutureExt, AsyncContext, Handler, ResponseActFuture};
+use actix::{Actor, AsyncContext, Handler, ResponseActFuture};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
 
-use crate::access::book::Book;
+use crate::access::book::{Book, Revocation};
 use crate::access::role::Role;
 use crate::access::token::{Fresh, Known};
 use crate::actors::context::Ctx;
@@ -29,51 +29,138 @@ use crate::store::tokens;
 
 /// Between two tries to read the tokens.
 const RETRY: Duration = Duration::from_millis(100);
+/// For the record of a change that holds already; after this the caller is answered, and the record is made later.
+const NOTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// None until the tokens have been read.
 pub type Shared = watch::Sender<Option<Arc<Book>>>;
 
 pub struct Access {
+    clerk: Clerk,
+}
+
+/// Carries changes out, for this actor's tasks.
+#[derive(Clone)]
+struct Clerk {
     node: NodeId,
     data_dir: PathBuf,
     database: Readers,
     scribe: Scribe,
     /// Outlives this actor, so that sessions survive its restart.
     book: Shared,
+    /// Held from the look at the book to its change: of two changes the second sees the first.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Access {
     pub fn new(node: NodeId, data_dir: PathBuf, database: Readers, scribe: Scribe, book: Shared) -> Self {
-        Access { node, data_dir, database, scribe, book }
+        Access { clerk: Clerk { node, data_dir, database, scribe, book, turn: Arc::default() } }
     }
+}
 
+impl Clerk {
     /// Changes the book; none: it has not been read yet.
     fn change<T>(&self, change: impl FnOnce(&mut Book) -> T) -> Option<T> {
-        let mut book = self.book.borrow().as_deref()?.clone();
-        let changed = change(&mut book);
-        self.book.send_replace(Some(Arc::new(book)));
-        Some(changed)
+        let mut changed = None;
+        self.book.send_if_modified(|book| {
+            let Some(book) = book else { return false };
+            let mut next = Book::clone(book);
+            changed = Some(change(&mut next));
+            *book = Arc::new(next);
+            true
+        });
+        changed
     }
 
-    fn loaded(&mut self, tokens: Vec<Known>, bootstrap: Option<Digest>) {
-        let mut book = self.book.borrow().as_deref().cloned().unwrap_or_default();
-        book.reload(bootstrap, tokens);
-        self.book.send_replace(Some(Arc::new(book)));
+    fn present(&self) -> Result<Arc<Book>, AccessError> {
+        self.book.borrow().clone().ok_or(AccessError::NotLoaded)
     }
 
-    /// After a token was stored: it counts from now on, and the first administrator ends the bootstrap token.
-    fn add(&self, known: Known) {
-        if self.change(|book| book.add(known)) == Some(true) {
-            info!("there is an admin token now: the bootstrap token is no longer valid");
-            let data_dir = self.data_dir.clone();
-            actix_rt::spawn(async move {
-                // A file that stays is removed by the next start, and is refused until then.
-                match tokio::task::spawn_blocking(move || remove_admin_token(&data_dir)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(fault)) => warn!("the bootstrap token is not valid any more, but its file stays: {fault}"),
-                    Err(fault) => warn!("the file of the bootstrap token was not removed: {fault}"),
+    fn loaded(&self, tokens: Vec<Known>, bootstrap: Option<Digest>) {
+        let mut is_ended = false;
+        self.book.send_modify(|book| {
+            let next = match book.as_deref() {
+                None => Book::new(bootstrap, tokens),
+                Some(known) => {
+                    let mut next = known.clone();
+                    next.reload(bootstrap, tokens);
+                    next
                 }
-            });
+            };
+            is_ended = bootstrap.is_some() && !next.has_bootstrap();
+            *book = Some(Arc::new(next));
+        });
+        if is_ended {
+            self.remove_bootstrap();
+        }
+    }
+
+    /// Makes a token: it counts from when it is stored, and the first administrator ends the bootstrap token.
+    async fn create(self, asked: CreateToken) -> Result<Created, AccessError> {
+        let CreateToken { name, role, expires_in, by } = asked;
+        let turn = self.turn.lock().await;
+        self.present()?;
+        let fresh = fresh()?;
+        let created = clock::wall();
+        let known = Known {
+            id: fresh.id.clone(),
+            name,
+            role,
+            hash: fresh.hash(),
+            created,
+            created_by: by.to_string(),
+            expires: expires_in.map(|lasts| created + lasts),
+            revoked: None,
+        };
+        tokens::insert(&self.database, &self.node, &known).await?;
+        if self.change(|book| book.add(known.clone())) == Some(true) {
+            info!("there is an admin token now: the bootstrap token is no longer valid");
+            self.remove_bootstrap();
+        }
+        drop(turn);
+        self.note(deed(&by.to_string(), "token.created", &known)).await;
+        Ok(Created { fresh, known })
+    }
+
+    async fn revoke(self, RevokeToken { id, by }: RevokeToken) -> Result<bool, AccessError> {
+        let turn = self.turn.lock().await;
+        let (book, now) = (self.present()?, clock::wall());
+        match book.revocation(&id, now) {
+            Revocation::Due => {}
+            Revocation::DoneBefore => return Ok(false),
+            Revocation::LastAdmin => return Err(AccessError::LastAdmin(id)),
+            Revocation::NoSuchToken => return Err(AccessError::NoSuchToken(id)),
+        }
+        tokens::revoke(&self.database, &self.node, &id, now, &by.to_string()).await?;
+        let revoked = self.change(|book| book.revoke(&id, now)).ok_or(AccessError::NotLoaded)?;
+        drop(turn);
+        if let Some(known) = book.token(&id) {
+            self.note(deed(&by.to_string(), "token.revoked", known)).await;
+        }
+        Ok(revoked)
+    }
+
+    fn remove_bootstrap(&self) {
+        let data_dir = self.data_dir.clone();
+        actix_rt::spawn(async move {
+            // A file that stays is removed by the next start, and is refused until then.
+            match tokio::task::spawn_blocking(move || remove_admin_token(&data_dir)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(fault)) => warn!("the bootstrap token is not valid any more, but its file stays: {fault}"),
+                Err(fault) => warn!("the file of the bootstrap token was not removed: {fault}"),
+            }
+        });
+    }
+
+    /// Puts a change on record that holds already. An audit log that is away must not keep a new token from the one
+    /// who asked for it: nobody else ever learns its secret.
+    async fn note(&self, deed: Deed) {
+        let (scribe, op, subject) = (self.scribe.clone(), deed.op, deed.subject.clone());
+        let noting = actix_rt::spawn(async move { scribe.note(deed).await });
+        match tokio::time::timeout(NOTED_WITHIN, noting).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => warn!(op, subject, "{op} of {subject} is not on record: {fault}"),
+            Err(_) => warn!(op, subject, "{op} of {subject} holds, and its record waits for the audit log"),
         }
     }
 }
@@ -120,43 +207,20 @@ impl Actor for Access {
     type Context = Ctx<Self>;
 
     fn started(&mut self, ctx: &mut Ctx<Self>) {
-        let (database, node, data_dir) = (self.database.clone(), self.node.clone(), self.data_dir.clone());
-        let reading = async move { read(&database, &node, data_dir).await };
-        ctx.spawn(reading.into_actor(self).map(|(tokens, bootstrap), access, _| access.loaded(tokens, bootstrap)));
+        let clerk = self.clerk.clone();
+        let reading = async move {
+            let (tokens, bootstrap) = read(&clerk.database, &clerk.node, clerk.data_dir.clone()).await;
+            clerk.loaded(tokens, bootstrap);
+        };
+        ctx.spawn(reading.into_actor(self));
     }
 }
 
 impl Handler<CreateToken> for Access {
     type Result = ResponseActFuture<Self, Result<Created, AccessError>>;
 
-    fn handle(&mut self, CreateToken { name, role, expires_in, by }: CreateToken, _: &mut Ctx<Self>) -> Self::Result {
-        let (database, node, scribe) = (self.database.clone(), self.node.clone(), self.scribe.clone());
-        let is_loaded = self.book.borrow().is_some();
-        let creating = async move {
-            if !is_loaded {
-                return Err(AccessError::NotLoaded);
-            }
-            let fresh = fresh()?;
-            let created = clock::wall();
-            let known = Known {
-                id: fresh.id.clone(),
-                name,
-                role,
-                hash: fresh.hash(),
-                created,
-                created_by: by.to_string(),
-                expires: expires_in.map(|lasts| created + lasts),
-                revoked: None,
-            };
-            tokens::insert(&database, &node, &known).await?;
-            scribe.note(deed(&by.to_string(), "token.created", &known)).await;
-            Ok(Created { fresh, known })
-        };
-        Box::pin(
-            creating
-                .into_actor(self)
-                .map(|created, access, _| created.inspect(|created| access.add(created.known.clone()))),
-        )
+    fn handle(&mut self, asked: CreateToken, _: &mut Ctx<Self>) -> Self::Result {
+        Box::pin(self.clerk.clone().create(asked).into_actor(self))
     }
 }
 
@@ -174,27 +238,8 @@ fn deed(by: &str, op: &'static str, known: &Known) -> Deed {
 impl Handler<RevokeToken> for Access {
     type Result = ResponseActFuture<Self, Result<bool, AccessError>>;
 
-    fn handle(&mut self, RevokeToken { id, by }: RevokeToken, _: &mut Ctx<Self>) -> Self::Result {
-        let (database, node, scribe) = (self.database.clone(), self.node.clone(), self.scribe.clone());
-        let (now, book) = (clock::wall(), self.book.borrow().clone());
-        let revoking = async move {
-            let book = book.ok_or(AccessError::NotLoaded)?;
-            let known = book.token(&id).ok_or_else(|| AccessError::NoSuchToken(id.clone()))?;
-            if known.revoked.is_some() {
-                return Ok(None);
-            }
-            let admins = book.tokens().filter(|token| token.role == Role::Admin && token.is_valid(now)).count();
-            if admins == 1 && known.role == Role::Admin && known.is_valid(now) {
-                return Err(AccessError::LastAdmin(id));
-            }
-            tokens::revoke(&database, &node, &id, now, &by.to_string()).await?;
-            scribe.note(deed(&by.to_string(), "token.revoked", known)).await;
-            Ok(Some(id))
-        };
-        Box::pin(revoking.into_actor(self).map(move |revoked, access, _| {
-            let Some(id) = revoked? else { return Ok(false) };
-            access.change(|book| book.revoke(&id, now)).ok_or(AccessError::NotLoaded)
-        }))
+    fn handle(&mut self, asked: RevokeToken, _: &mut Ctx<Self>) -> Self::Result {
+        Box::pin(self.clerk.clone().revoke(asked).into_actor(self))
     }
 }
 
@@ -202,7 +247,7 @@ impl Handler<OpenSession> for Access {
     type Result = ResponseActFuture<Self, Result<String, AccessError>>;
 
     fn handle(&mut self, OpenSession { token }: OpenSession, _: &mut Ctx<Self>) -> Self::Result {
-        let scribe = self.scribe.clone();
+        let scribe = self.clerk.scribe.clone();
         let now = clock::wall();
         let opened = key().and_then(|key| {
             let open = |book: &mut Book| {
@@ -210,7 +255,7 @@ impl Handler<OpenSession> for Access {
                 book.open_session(&key, &who, now);
                 Some(who)
             };
-            let who = self.change(open).ok_or(AccessError::NotLoaded)?.ok_or(AccessError::NotAdmitted)?;
+            let who = self.clerk.change(open).ok_or(AccessError::NotLoaded)?.ok_or(AccessError::NotAdmitted)?;
             Ok((key, who))
         });
         let noting = async move {
@@ -228,7 +273,7 @@ impl Handler<CloseSession> for Access {
     type Result = bool;
 
     fn handle(&mut self, CloseSession { key }: CloseSession, _: &mut Ctx<Self>) -> bool {
-        self.change(|book| book.close_session(&key)).unwrap_or(false)
+        self.clerk.change(|book| book.close_session(&key)).unwrap_or(false)
     }
 }
 
@@ -237,7 +282,7 @@ impl Handler<IssueTicket> for Access {
 
     fn handle(&mut self, IssueTicket { to }: IssueTicket, _: &mut Ctx<Self>) -> Self::Result {
         let ticket = key()?;
-        self.change(|book| book.issue_ticket(&ticket, &to, clock::wall())).ok_or(AccessError::NotLoaded)?;
+        self.clerk.change(|book| book.issue_ticket(&ticket, &to, clock::wall())).ok_or(AccessError::NotLoaded)?;
         Ok(ticket)
     }
 }
@@ -246,6 +291,6 @@ impl Handler<RedeemTicket> for Access {
     type Result = actix::MessageResult<RedeemTicket>;
 
     fn handle(&mut self, RedeemTicket { ticket }: RedeemTicket, _: &mut Ctx<Self>) -> Self::Result {
-        actix::MessageResult(self.change(|book| book.redeem_ticket(&ticket, clock::wall())).flatten())
+        actix::MessageResult(self.clerk.change(|book| book.redeem_ticket(&ticket, clock::wall())).flatten())
     }
 }

@@ -65,13 +65,12 @@ thread_local! {
 }
 
 /// Runs `send`, which packs one message; the message takes `cargo` along. A message that was not packed, because the
-/// mailbox has closed, leaves it behind, and it is freed.
-pub(super) fn loaded<T>(cargo: Cargo, send: impl FnOnce() -> T) -> T {
+/// mailbox has closed, leaves it behind, and it is freed. Answers whether the message was packed, too.
+pub(super) fn loaded<T>(cargo: Cargo, send: impl FnOnce() -> T) -> (T, bool) {
     CARGO.with(|place| place.replace(Some(cargo)));
     let sent = send();
     let left = CARGO.with(RefCell::take);
-    drop(left);
-    sent
+    (sent, left.is_none())
 }
 
 struct Env<M: Message> {

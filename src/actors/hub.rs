@@ -1,15 +1,17 @@
 //! The hub: keeps what watchers may see, and decides what is sent to whom and when. Sources never wait for it.
 //!
 //! Sessions only carry: the hub numbers each batch with a ping, and what is not read holds back what comes after, so
-//! that one who stops reading costs little and is dropped. Losing the hub loses nothing: sources tell it anew.
+//! that one who stops reading costs little and is dropped. A life of the hub that ends leaves the feed to the next one
+//! (`legacy`), so that clients come back to the same epoch and miss nothing; what was on its way to it is lost.
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Handler, Recipient, SpawnHandle};
 use tracing::{debug, info};
-use uuid::Uuid;
 
 use crate::actors::context::Ctx;
+use crate::actors::legacy::{Held, Legacy};
 use crate::clock;
 use crate::feed::channel::Channel;
 use crate::feed::protocol::{Close, FromClient, ProtocolProblem, Resume, ToClient, VERSION};
@@ -35,21 +37,19 @@ struct Session {
 }
 
 pub struct Hub {
-    feed: Feed,
+    held: Held,
     sessions: HashMap<u64, Session>,
-    joined: u64,
     timer: Option<SpawnHandle>,
 }
 
 impl Hub {
-    pub fn new() -> Self {
-        let epoch = Uuid::new_v4().simple().to_string()[..12].to_owned();
-        Hub { feed: Feed::new(epoch), sessions: HashMap::new(), joined: 0, timer: None }
+    pub fn new(legacy: &Arc<Legacy>) -> Self {
+        Hub { held: legacy.take(), sessions: HashMap::new(), timer: None }
     }
 
     fn pump(&mut self) {
         let now = clock::now();
-        let feed = &self.feed;
+        let feed = self.held.feed();
         self.sessions.retain(|number, session| match session.keep(feed, now) {
             Ok(()) => true,
             Err(close) => {
@@ -65,10 +65,10 @@ impl Hub {
         let Some(session) = self.sessions.get_mut(&number) else { return };
         match serde_json::from_str::<FromClient>(text) {
             Ok(FromClient::Hello { v, resume }) if v == VERSION && session.greeted.is_none() => {
-                session.greeted = Some(resume.filter(|resume| resume.epoch == self.feed.epoch()));
+                session.greeted = Some(resume.filter(|resume| resume.epoch == self.held.feed().epoch()));
                 let welcome = ToClient::Welcome {
                     v: VERSION,
-                    epoch: self.feed.epoch(),
+                    epoch: self.held.feed().epoch(),
                     heartbeat_ms: HEARTBEAT.as_secs() * 1_000,
                     server_time: clock::wall(),
                     build: env!("CARGO_PKG_VERSION"),
@@ -100,12 +100,6 @@ impl Hub {
             Err(cause) => session.say(&problem(0, "Not a frame", cause.to_string()), now),
         }
         self.pump();
-    }
-}
-
-impl Default for Hub {
-    fn default() -> Self {
-        Hub::new()
     }
 }
 
@@ -163,10 +157,13 @@ impl Handler<Publish> for Hub {
     type Result = ();
 
     fn handle(&mut self, Publish(events): Publish, _: &mut Ctx<Self>) {
-        let mut changed = false;
-        for event in events {
-            changed |= self.feed.take(event.channel, &event.id, event.at, event.value.as_ref());
-        }
+        let changed = self.held.change(|feed| {
+            let mut changed = false;
+            for event in events {
+                changed |= feed.take(event.channel, &event.id, event.at, event.value.as_ref());
+            }
+            changed
+        });
         if changed && !self.sessions.is_empty() {
             self.pump();
         }
@@ -177,10 +174,9 @@ impl Handler<Join> for Hub {
     type Result = u64;
 
     fn handle(&mut self, Join { to }: Join, ctx: &mut Ctx<Self>) -> u64 {
-        self.joined += 1;
-        let now = clock::now();
+        let (number, now) = (self.held.next_watcher(), clock::now());
         let session = Session { to, watcher: Watcher::default(), joined: now, sent: now, greeted: None };
-        self.sessions.insert(self.joined, session);
+        self.sessions.insert(number, session);
         if self.timer.is_none() {
             self.timer = Some(ctx.run_interval(TICK, |hub, ctx| {
                 hub.pump();
@@ -191,7 +187,7 @@ impl Handler<Join> for Hub {
                 }
             }));
         }
-        self.joined
+        number
     }
 }
 

@@ -16,6 +16,7 @@ pub mod hub;
 mod incarnation;
 pub mod learner;
 pub mod learning_store;
+pub mod legacy;
 mod life;
 pub mod monitor;
 pub mod open_run;

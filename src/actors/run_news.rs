@@ -1,7 +1,9 @@
 //! Tells watchers how runs stand: a short form, a few times a second at most, never ahead of the journal.
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tracing::trace;
 
@@ -17,18 +19,30 @@ use crate::workflow::step::Step;
 pub const TOGETHER: Duration = Duration::from_millis(20);
 /// A run of more steps is shown by its counts alone.
 const STEPS: usize = 60;
+/// Between two tries to tell what was refused.
+const AGAIN: Duration = Duration::from_millis(200);
+/// Runs whose news may wait; watchers are shown no more runs than this.
+const MOST_WAITING: usize = 100;
 
 pub struct RunNews {
     feed: Port<Publish>,
     changed: HashSet<RunId>,
-    ended: Vec<Event>,
+    waiting: Arc<Mutex<Waiting>>,
     /// A telling is on its way.
     due: bool,
 }
 
+/// What is to be told: the newest of each run, in the order of the changes.
+#[derive(Default)]
+struct Waiting {
+    events: VecDeque<Event>,
+    /// A task tries again.
+    is_pursued: bool,
+}
+
 impl RunNews {
     pub fn new(feed: Port<Publish>) -> Self {
-        RunNews { feed, changed: HashSet::new(), ended: Vec::new(), due: false }
+        RunNews { feed, changed: HashSet::new(), waiting: Arc::default(), due: false }
     }
 
     /// The run changed. True: `tell` is to be called after [`TOGETHER`].
@@ -40,17 +54,51 @@ impl RunNews {
     /// The run ended, and will not be asked for again.
     pub fn ended(&mut self, run: &Run) {
         self.changed.remove(&run.id());
-        self.ended.push(event(run));
+        self.waiting.lock().put(event(run));
     }
 
+    /// Tells what changed. What the hub refuses is told once it is back: no later change may ever come.
     pub fn tell<'r>(&mut self, find: impl Fn(RunId) -> Option<&'r Run>) {
         self.due = false;
-        let mut events = std::mem::take(&mut self.ended);
-        events.extend(self.changed.drain().filter_map(find).map(event));
-        if !events.is_empty()
-            && let Err(refusal) = self.feed.try_tell(Publish(events))
-        {
-            trace!("watchers are not told of runs: {refusal}");
+        let mut waiting = self.waiting.lock();
+        self.changed.drain().filter_map(find).for_each(|run| waiting.put(event(run)));
+        if !waiting.told(&self.feed) && !std::mem::replace(&mut waiting.is_pursued, true) {
+            actix_rt::spawn(pursue(self.feed.clone(), Arc::downgrade(&self.waiting)));
+        }
+    }
+}
+
+impl Waiting {
+    fn put(&mut self, event: Event) {
+        self.events.retain(|older| older.id != event.id);
+        self.events.push_back(event);
+        if self.events.len() > MOST_WAITING {
+            self.events.pop_front();
+        }
+    }
+
+    /// False: it was refused, and still waits.
+    fn told(&mut self, feed: &Port<Publish>) -> bool {
+        if self.events.is_empty() {
+            return true;
+        }
+        match feed.try_tell(Publish(self.events.iter().cloned().collect())) {
+            Ok(()) => self.events.clear(),
+            Err(refusal) => trace!("watchers are told of runs later: {refusal}"),
+        }
+        self.events.is_empty()
+    }
+}
+
+/// Tries until it is told, or until there is nobody left whose news it is.
+async fn pursue(feed: Port<Publish>, waiting: Weak<Mutex<Waiting>>) {
+    loop {
+        tokio::time::sleep(AGAIN).await;
+        let Some(waiting) = waiting.upgrade() else { return };
+        let mut waiting = waiting.lock();
+        if waiting.told(&feed) {
+            waiting.is_pursued = false;
+            return;
         }
     }
 }
@@ -81,4 +129,53 @@ fn shown(run: &Run) -> Value {
         "step_count": run.plan().steps().len(), "running": run.running_steps(),
         "settled": run.steps().filter(|(_, state)| state.status().is_final()).count(), "steps": steps,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::messages::port::AskError;
+
+    fn news_of(id: &str, status: &str) -> Event {
+        let value = Some(json!({ "status": status }));
+        Event { channel: Channel::Workflows, id: id.to_owned(), at: clock::wall(), value }
+    }
+
+    #[actix::test]
+    async fn the_end_of_a_run_is_told_once_the_hub_is_back_though_nothing_changes_any_more() {
+        tokio::time::pause();
+        let (told, mut hears) = mpsc::unbounded_channel();
+        let refusals = AtomicU32::new(3);
+        let feed = Port::answering(move |Publish(events): Publish| {
+            if refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                return Err(AskError::Overloaded);
+            }
+            told.send(events).expect("open");
+            Ok(())
+        });
+        let mut news = RunNews::new(feed);
+        news.waiting.lock().put(news_of("a", "running"));
+        news.tell(|_| None);
+        news.waiting.lock().put(news_of("b", "succeeded"));
+        news.waiting.lock().put(news_of("a", "failed"));
+        news.tell(|_| None);
+        let events = hears.recv().await.expect("told");
+        let told: Vec<(&str, &Value)> =
+            events.iter().map(|event| (event.id.as_str(), event.value.as_ref().expect("a value"))).collect();
+        let (b, a) = (json!({ "status": "succeeded" }), json!({ "status": "failed" }));
+        assert_eq!(told, [("b", &b), ("a", &a)], "the newest of each run, once");
+        assert!(news.waiting.lock().events.is_empty() && !news.waiting.lock().is_pursued);
+    }
+
+    #[test]
+    fn what_waits_does_not_grow_without_bound() {
+        let mut waiting = Waiting::default();
+        (0..MOST_WAITING + 5).for_each(|n| waiting.put(news_of(&n.to_string(), "failed")));
+        assert_eq!(waiting.events.len(), MOST_WAITING);
+        assert_eq!(waiting.events.front().map(|event| event.id.as_str()), Some("5"));
+    }
 }

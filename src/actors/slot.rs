@@ -177,7 +177,7 @@ where
     M::Result: Send + Outcome + 'static,
 {
     fn ask(&self, message: M, within: Duration) -> Reply<M> {
-        let request = self.0.enter().map(|(addr, cargo)| loaded(cargo, || addr.send(message)));
+        let request = self.0.enter().map(|(addr, cargo)| loaded(cargo, || addr.send(message)).0);
         Box::pin(async move {
             match tokio::time::timeout(within, request?).await {
                 Ok(Ok(reply)) => Ok(reply),
@@ -190,7 +190,8 @@ where
     #[expect(clippy::disallowed_methods, reason = "this is the admitted way: the message carries its permit")]
     fn try_tell(&self, message: M) -> Result<(), AskError> {
         let (addr, cargo) = self.0.enter()?;
-        loaded(cargo, || addr.do_send(message));
-        Ok(())
+        let ((), packed) = loaded(cargo, || addr.do_send(message));
+        // A life may have ended already, and its supervisor not yet have shut the gate.
+        if packed { Ok(()) } else { Err(refuse(SOON, "it has just ended".into())) }
     }
 }

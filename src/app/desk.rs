@@ -1,9 +1,12 @@
 //! Where the news of supervisors arrive: written to the log, handed on to the recorder, and watched during the start.
-use std::collections::HashMap;
+//!
+//! The hub is one of the children, so that news of its own end find it shut: they wait here until it is back.
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, error, info, trace, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::feed::channel::Channel;
 use crate::messages::events::{Event, Publish};
@@ -12,6 +15,10 @@ use crate::messages::supervision::{SupervisionEvent, Transition};
 
 /// A child that has ended as often as this before the service was ready will not mend itself.
 const HOPELESS: u32 = 3;
+/// Between two tries to tell watchers what the hub refused.
+const AGAIN: Duration = Duration::from_millis(200);
+/// News that wait for the hub; the oldest go first.
+const WAITING: usize = 1_000;
 
 /// A part that cannot be started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,9 +37,19 @@ impl Desk {
     /// Takes news in until the channel closes.
     pub async fn run(self, mut news: mpsc::UnboundedReceiver<SupervisionEvent>) {
         let mut ends: HashMap<String, u32> = HashMap::new();
-        while let Some(event) = news.recv().await {
+        let mut waiting: VecDeque<Event> = VecDeque::new();
+        loop {
+            let event = tokio::select! {
+                event = news.recv() => event,
+                () = tokio::time::sleep(AGAIN), if !waiting.is_empty() => {
+                    self.publish(&mut waiting);
+                    continue;
+                }
+            };
+            let Some(event) = event else { return };
             tell(&event);
-            self.publish(&event);
+            waiting.extend(published(&event));
+            self.publish(&mut waiting);
             if let Transition::Exited { reason } = &event.what {
                 let count = ends.entry(event.path.clone()).or_default();
                 *count += 1;
@@ -47,18 +64,31 @@ impl Desk {
 }
 
 impl Desk {
-    fn publish(&self, event: &SupervisionEvent) {
-        let Some((what, detail, severity)) = shown(&event.what, event.epoch) else { return };
-        let value = json!({ "kind": "supervision", "what": what, "subject": event.path, "detail": detail,
-            "severity": severity, "at": event.at });
-        let event = Event { channel: Channel::Events, id: String::new(), at: event.at, value: Some(value) };
-        if let Err(refusal) = self.feed.try_tell(Publish(vec![event])) {
-            trace!("watchers are not told of a child: {refusal}");
+    /// Tells watchers what waits, in its order; what is refused goes on waiting.
+    fn publish(&self, waiting: &mut VecDeque<Event>) {
+        while let Some(event) = waiting.pop_front() {
+            if let Err(refusal) = self.feed.try_tell(Publish(vec![event.clone()])) {
+                debug!("watchers are told of a child later: {refusal}");
+                waiting.push_front(event);
+                break;
+            }
+        }
+        if waiting.len() > WAITING {
+            let lost = waiting.len() - WAITING;
+            warn!("watchers are never told of {lost} events of children: the hub is away for too long");
+            waiting.drain(..lost);
         }
     }
 }
 
-/// What watchers are told. None: the ordinary way of things.
+/// As watchers are told. None: the ordinary way of things.
+fn published(event: &SupervisionEvent) -> Option<Event> {
+    let (what, detail, severity) = shown(&event.what, event.epoch)?;
+    let value = json!({ "kind": "supervision", "what": what, "subject": event.path, "detail": detail,
+        "severity": severity, "at": event.at });
+    Some(Event { channel: Channel::Events, id: String::new(), at: event.at, value: Some(value) })
+}
+
 fn shown(what: &Transition, epoch: u64) -> Option<(&'static str, String, &'static str)> {
     Some(match what {
         Transition::Exited { reason } => ("ended", reason.clone(), "warning"),
@@ -93,7 +123,10 @@ fn tell(event: &SupervisionEvent) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
+    use crate::messages::port::AskError;
 
     fn exit(path: &str, reason: &str) -> SupervisionEvent {
         let at = chrono::DateTime::from_timestamp(1_700_000_000, 0).expect("time");
@@ -118,5 +151,31 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, 5);
+    }
+
+    #[actix::test]
+    async fn what_the_hub_refuses_is_told_once_it_is_back_and_in_order() {
+        tokio::time::pause();
+        let (tell, news) = mpsc::unbounded_channel();
+        let (recorder, _recorded) = mpsc::unbounded_channel();
+        let (trouble, _seen) = watch::channel(None);
+        let (told, mut hears) = mpsc::unbounded_channel();
+        let refusals = AtomicU32::new(3);
+        let feed = Port::answering(move |Publish(events): Publish| {
+            if refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                return Err(AskError::Overloaded);
+            }
+            events.into_iter().for_each(|event| told.send(event).expect("open"));
+            Ok(())
+        });
+        let desk = actix_rt::spawn(Desk { recorder, trouble, feed }.run(news));
+        tell.send(exit("root/edges/hub", "1")).expect("open");
+        tell.send(exit("root/edges/hub", "2")).expect("open");
+        for reason in ["1", "2"] {
+            let event = hears.recv().await.expect("told");
+            assert_eq!(event.value.expect("a value")["detail"], reason);
+        }
+        drop(tell);
+        desk.await.expect("it ends with the channel");
     }
 }

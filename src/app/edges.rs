@@ -124,7 +124,7 @@ pub fn edges(
     let of_agents = || agents.iter();
     let edges = Edges {
         admission: Admission::new(admitted),
-        hosts: Hosts::of(config.web.listen),
+        hosts: Hosts::of(&config.web),
         tokens: Tokens { create: access.port(), revoke: access.port() },
         sessions: Sessions { open: access.port(), close: access.port(), ticket: access.port() },
         alerts: Alerts { list: alerts.port(), ack: alerts.port(), readings: alerts.port(), observe: alerts.port() },

@@ -14,6 +14,7 @@ use crate::actors::engine_doors::Doors;
 use crate::actors::home::{Home, HomeError};
 use crate::actors::hub::Hub;
 use crate::actors::learner::Learner;
+use crate::actors::legacy::Legacy;
 use crate::actors::orchestrator::Orchestrator;
 use crate::actors::postgres::Postgres;
 use crate::actors::scribe::Scribe;
@@ -228,9 +229,10 @@ pub fn access(
 /// What watchers see. It lives apart from the HTTP server, whose restart it survives.
 pub fn hub() -> Result<(ChildSpec, Ref<Hub>), HomeError> {
     let home = Home::start("hub")?;
-    // Losing it costs a snapshot; being without it for long would blind the operators.
+    // Being without it for long would blind the operators; what it knows outlives it.
     let rules = ChildOptions { cap: 8_192, breaker: outside(), ..options(&home) };
-    Ok(ChildSpec::worker("hub", rules, Hub::new))
+    let legacy = Arc::new(Legacy::default());
+    Ok(ChildSpec::worker("hub", rules, move || Hub::new(&legacy)))
 }
 
 pub fn edges(

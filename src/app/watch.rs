@@ -11,6 +11,7 @@ use crate::actors::auditor::Auditor;
 use crate::actors::child::{ChildOptions, ChildSpec, Place};
 use crate::actors::home::{Home, HomeError};
 use crate::actors::monitor::agents::{self as agent_monitor, AgentMonitor};
+use crate::actors::monitor::entries::NewEntries;
 use crate::actors::monitor::host::HostMonitor;
 use crate::actors::monitor::service::{self as service_monitor, ServiceMonitor};
 use crate::actors::orchestrator::Orchestrator;
@@ -78,7 +79,7 @@ pub fn watch(
     });
     let doors = service_monitor::Doors {
         count: data.reader.port(),
-        entries: data.reader.port(),
+        entries: NewEntries::new(data.reader.port(), feed.clone()),
         head: auditor.port(),
         engine: orchestrator.port(),
         observe: handler.port(),

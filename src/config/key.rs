@@ -33,6 +33,8 @@ pub enum Shape {
     Switch,
     /// A number of bytes: `4194304` or `"4 MiB"`.
     Size,
+    /// Texts in brackets; in the environment with commas between them.
+    List,
 }
 
 impl Key {
@@ -68,6 +70,7 @@ impl Shape {
             Shape::Whole => "a whole number",
             Shape::Switch => "true or false",
             Shape::Size => "a number of bytes, or a text such as \"4 MiB\"",
+            Shape::List => "a list of texts, such as [\"a\", \"b\"]",
         }
     }
 
@@ -79,6 +82,10 @@ impl Shape {
                 i64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n.to_string())
             }
             (Shape::Switch, DeValue::Boolean(value)) => Some(value.to_string()),
+            (Shape::List, DeValue::Array(items)) => {
+                let texts: Option<Vec<String>> = items.iter().map(|item| Shape::Text.text_of(item.get_ref())).collect();
+                texts.map(|texts| texts.join(","))
+            }
             _ => None,
         }
     }

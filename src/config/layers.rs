@@ -117,6 +117,11 @@ impl Layers {
         })
     }
 
+    /// Each item of a list made what it stands for; the first that cannot be is the fault.
+    pub fn list<T, E: Display>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, E>) -> Option<Vec<T>> {
+        self.parse(key, |text| items(text).map(parse).collect::<Result<_, E>>())
+    }
+
     /// A number of bytes.
     pub fn size(&mut self, key: &str, least: u64, most: u64) -> Option<u64> {
         self.parse(key, |t| match parse_size(t) {
@@ -218,11 +223,17 @@ fn parse_size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(scale)
 }
 
+/// The items of a list as it is kept.
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
 /// The value of a key in the syntax of the file.
 pub fn as_toml(shape: Shape, text: &str) -> String {
     match shape {
         Shape::Whole | Shape::Switch => text.to_owned(),
         Shape::Size if text.bytes().all(|b| b.is_ascii_digit()) => text.to_owned(),
+        Shape::List => toml::Value::Array(items(text).map(|item| item.to_owned().into()).collect()).to_string(),
         Shape::Size | Shape::Text | Shape::Path => toml::Value::String(text.to_owned()).to_string(),
     }
 }
@@ -240,6 +251,37 @@ mod tests {
         }
         for text in ["", "x", "4 MB", "-1", "4.5 MiB", "99999999999999999999", "18446744073709551615 KiB"] {
             assert_eq!(parse_size(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_the_same_from_the_file_and_from_the_environment() {
+        let keys = vec![Key::new("web.hosts", Shape::List, "")];
+        let dir = PathBuf::from("/");
+        let place = Place {
+            root: false,
+            home: dir.clone(),
+            state_home: dir.clone(),
+            data_home: dir.clone(),
+            cwd: dir,
+            hostname: "h".to_owned(),
+        };
+        let read = |lay: &dyn Fn(&mut Layers)| {
+            let mut layers = Layers::new(keys.clone(), place.clone());
+            lay(&mut layers);
+            let list = layers.list("web.hosts", |item| Ok::<_, String>(item.to_owned()));
+            let shown = layers.settings().first().map(|(key, text, _)| as_toml(key.shape, text));
+            (list, shown, layers.into_faults().len())
+        };
+        let two =
+            (Some(vec!["a.example".to_owned(), "b:8443".to_owned()]), Some(r#"["a.example", "b:8443"]"#.into()), 0);
+        let file = |text: &'static str| move |layers: &mut Layers| layers.lay_file(Path::new("f"), text);
+        assert_eq!(read(&file("[web]\nhosts = [\"a.example\", \"b:8443\"]")), two);
+        let env = BTreeMap::from([("DSMIL_WEB_HOSTS".to_owned(), "a.example, b:8443".to_owned())]);
+        assert_eq!(read(&|layers| layers.lay_env(&env)), two);
+        assert_eq!(read(&|_| {}), (Some(Vec::new()), Some("[]".into()), 0));
+        for wrong in ["[web]\nhosts = \"a\"", "[web]\nhosts = [1]"] {
+            assert_eq!(read(&file(wrong)), (None, None, 1), "{wrong}");
         }
     }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use actix::Message;
 
-use crate::access::book::Principal;
+use crate::access::book::{Grant, Principal};
 use crate::access::role::Role;
 use crate::access::token::{Fresh, Known, TokenId};
 use crate::workflow::record::StoreError;
@@ -24,7 +24,8 @@ pub enum AccessError {
     NotAdmitted,
 }
 
-/// Makes a token; answers once it is stored and on record. The first admin token ends the bootstrap token.
+/// Makes a token; answers once it is stored, and on record unless the audit log keeps that waiting. The first admin token
+/// ends the bootstrap token.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Created, AccessError>")]
 pub struct CreateToken {
@@ -40,7 +41,7 @@ pub struct Created {
     pub known: Known,
 }
 
-/// Revokes a token: its sessions end with it. False: it was revoked before.
+/// Revokes a token: its sessions end with it, as soon as that is stored. False: it was revoked before.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<bool, AccessError>")]
 pub struct RevokeToken {
@@ -66,11 +67,11 @@ pub struct CloseSession {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<String, AccessError>")]
 pub struct IssueTicket {
-    pub to: Principal,
+    pub to: Grant,
 }
 
 #[derive(Clone, Message)]
-#[rtype(result = "Option<Principal>")]
+#[rtype(result = "Option<Grant>")]
 pub struct RedeemTicket {
     pub ticket: String,
 }

@@ -21,10 +21,12 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use tokio::sync::watch;
 
-use crate::access::book::{Book, Principal};
+use crate::access::book::{Book, Grant, Principal};
 use crate::access::role::Role;
 use crate::clock;
+use crate::ids::Digest;
 use crate::web::error::ApiError;
+use crate::web::hosts::Hosts;
 
 /// The name of the session cookie.
 pub const COOKIE: &str = "dsmil_session";
@@ -52,8 +54,20 @@ impl Admission {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     pub who: Principal,
-    /// By a cookie, which a browser sends unasked.
-    pub by_cookie: bool,
+    /// The session of the cookie, which a browser sends unasked; none: by a token.
+    pub session: Option<Digest>,
+}
+
+impl From<Grant> for Caller {
+    fn from(Grant { who, session }: Grant) -> Self {
+        Caller { who, session }
+    }
+}
+
+impl From<Caller> for Grant {
+    fn from(Caller { who, session }: Caller) -> Self {
+        Grant { who, session }
+    }
 }
 
 /// As it is written into records: `token:<id>`.
@@ -92,11 +106,10 @@ pub fn caller(request: &HttpRequest) -> Result<Caller, ApiError> {
     let now = clock::wall();
     if let Some(token) = bearer(request.headers()) {
         let who = book.admit(token, now).ok_or(ApiError::NoToken)?;
-        return Ok(Caller { who, by_cookie: false });
+        return Ok(Caller { who, session: None });
     }
     let cookie = request.cookie(COOKIE).ok_or(ApiError::NoToken)?;
-    let who = book.session(cookie.value(), now).ok_or(ApiError::NoToken)?;
-    Ok(Caller { who, by_cookie: true })
+    book.session(cookie.value(), now).map(Caller::from).ok_or(ApiError::NoToken)
 }
 
 fn permitted(caller: Caller, needed: Role, request: &HttpRequest) -> Result<Caller, ApiError> {
@@ -104,17 +117,25 @@ fn permitted(caller: Caller, needed: Role, request: &HttpRequest) -> Result<Call
         return Err(ApiError::NotAllowed { has: caller.who.role, needed });
     }
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if caller.by_cookie && !safe && !is_own_page(request.headers()) {
+    if caller.session.is_some() && !safe && !is_own_page(request) {
         return Err(ApiError::ForeignOrigin);
     }
     Ok(caller)
 }
 
-/// The request was made by a page of the very address it is sent to.
-pub fn is_own_page(headers: &HeaderMap) -> bool {
+/// The request was made by a page of the very address it is sent to, or of a further name of ours.
+pub fn is_own_page(request: &HttpRequest) -> bool {
+    let hosts = request.app_data::<Data<Hosts>>();
+    is_own(request.headers(), |authority| hosts.is_some_and(|hosts| hosts.admits_pages_of(authority)))
+}
+
+fn is_own(headers: &HeaderMap, is_further: impl Fn(&str) -> bool) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let (Some(origin), Some(host)) = (text(ORIGIN), text(HOST)) else { return false };
-    let own = |scheme: &str| origin.strip_prefix(scheme).is_some_and(|authority| authority.eq_ignore_ascii_case(host));
+    let own = |scheme: &str| {
+        let authority = origin.strip_prefix(scheme);
+        authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host) || is_further(authority))
+    };
     own("http://") || own("https://")
 }
 
@@ -130,17 +151,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_page_of_the_same_address_is_our_own() {
+    fn only_a_page_of_the_same_address_or_of_a_further_name_is_our_own() {
         let check = |origin: Option<&str>, host: &str, own: bool| {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_str(host).expect("ASCII"));
             if let Some(origin) = origin {
                 headers.insert(ORIGIN, HeaderValue::from_str(origin).expect("ASCII"));
             }
-            assert_eq!(is_own_page(&headers), own, "{origin:?} to {host}");
+            assert_eq!(is_own(&headers, |authority| authority == "dsmil.example"), own, "{origin:?} to {host}");
         };
         check(Some("http://localhost:8787"), "localhost:8787", true);
         check(Some("https://LOCALHOST:8787"), "localhost:8787", true);
+        check(Some("https://dsmil.example"), "127.0.0.1:8787", true);
+        check(Some("https://dsmil.example:8443"), "127.0.0.1:8787", false);
         for foreign in ["null", "http://localhost", "http://localhost:87870", "http://evil.example", "localhost:8787"] {
             check(Some(foreign), "localhost:8787", false);
         }

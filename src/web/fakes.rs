@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::agents::catalog::Catalog;
+use crate::config::web::{HostName, WebConfig};
 use crate::ids::AgentId;
 use crate::ids::Digest;
 use crate::ids::NodeId;
@@ -94,7 +95,10 @@ pub fn edges() -> Edges {
     let world = Arc::new(world());
     Edges {
         admission: Admission::new(access::book()),
-        hosts: Hosts::of(([127, 0, 0, 1], 8787).into()),
+        hosts: Hosts::of(&WebConfig {
+            listen: ([127, 0, 0, 1], 8787).into(),
+            hosts: vec![HostName::parse("dsmil.example").expect("a name")],
+        }),
         tokens: Tokens { create: shut(), revoke: shut() },
         sessions: Sessions { open: shut(), close: shut(), ticket: shut() },
         alerts: Alerts { list: shut(), ack: shut(), readings: shut(), observe: shut() },

@@ -1,8 +1,10 @@
 //! The guard against foreign host names.
 //!
 //! A page of another origin can make a browser reach a service on this host under a name of its own (DNS rebinding);
-//! such a request carries that name in `Host`, so only names that cannot be rebound are answered.
-use std::net::{IpAddr, SocketAddr};
+//! such a request carries that name in `Host`, so only names that cannot be rebound are answered, and those that the
+//! operator has listed for a proxy in front.
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use actix_web::Error;
 use actix_web::ResponseError;
@@ -13,23 +15,33 @@ use actix_web::http::uri::Authority;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 
+use crate::config::web::{HostName, WebConfig};
 use crate::web::error::ApiError;
 
 /// The host names that the service answers for.
 #[derive(Debug, Clone)]
 pub struct Hosts {
     listen: IpAddr,
+    further: Arc<[HostName]>,
 }
 
 impl Hosts {
-    pub fn of(listen: SocketAddr) -> Self {
-        Hosts { listen: listen.ip() }
+    pub fn of(web: &WebConfig) -> Self {
+        Hosts { listen: web.listen.ip(), further: web.hosts.clone().into() }
+    }
+
+    /// A page of `authority`, a further name, is our own even if the proxy in front asks under another `Host`.
+    pub fn admits_pages_of(&self, authority: &str) -> bool {
+        self.further.iter().any(|host| host.is(authority))
     }
 
     /// `host` is the value of the header: a name or an address, with or without a port.
     fn admits(&self, host: &str) -> bool {
         let Ok(authority) = host.parse::<Authority>() else { return false };
         let name = authority.host();
+        if self.further.iter().any(|host| host.is_named(name)) {
+            return true;
+        }
         match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
             // An address cannot be rebound; it only has to be one of ours.
             Ok(address) => address.is_loopback() || address == self.listen || self.listen.is_unspecified(),
@@ -61,7 +73,8 @@ mod tests {
     #[test]
     fn only_names_that_cannot_be_rebound_are_answered_for() {
         let check = |listen: &str, host: &str, admitted: bool| {
-            let hosts = Hosts::of(listen.parse().expect("an address"));
+            let hosts = vec![HostName::parse("dsmil.example:8443").expect("a name")];
+            let hosts = Hosts::of(&WebConfig { listen: listen.parse().expect("an address"), hosts });
             assert_eq!(hosts.admits(host), admitted, "listening on {listen}, asked for {host:?}");
         };
         for host in ["localhost", "LOCALHOST:8787", "127.0.0.1", "127.0.0.1:8787", "[::1]:8787", "127.9.9.9:1"] {
@@ -69,6 +82,9 @@ mod tests {
         }
         for host in ["", "evil.example", "localhost.evil.example:8787", "192.0.2.7:8787", "a b", "evil@127.0.0.1.x"] {
             check("127.0.0.1:8787", host, false);
+        }
+        for (host, admitted) in [("dsmil.example", true), ("DSMIL.example:1", true), ("x.dsmil.example", false)] {
+            check("127.0.0.1:8787", host, admitted);
         }
         check("192.0.2.7:8787", "192.0.2.7:8787", true);
         check("192.0.2.7:8787", "192.0.2.8:8787", false);

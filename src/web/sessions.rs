@@ -23,7 +23,7 @@ pub struct Sessions {
 
 /// Signs in. The page that asks must be our own: another could sign its reader in as somebody else.
 pub async fn open(deps: Data<Sessions>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
-    if request.headers().contains_key("origin") && !is_own_page(request.headers()) {
+    if request.headers().contains_key("origin") && !is_own_page(&request) {
         return Err(ApiError::ForeignOrigin);
     }
     let shape::SignIn { token } = json_body(body).await?;
@@ -46,7 +46,7 @@ pub async fn current(caller: Caller) -> HttpResponse {
 }
 
 pub async fn ticket(deps: Data<Sessions>, caller: Caller) -> Result<HttpResponse, ApiError> {
-    let ticket = deps.ticket.ask(IssueTicket { to: caller.who }).await??;
+    let ticket = deps.ticket.ask(IssueTicket { to: caller.into() }).await??;
     Ok(HttpResponse::Created().json(shape::Ticket { ticket, expires_in_s: TICKET.as_secs() }))
 }
 

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::debug;
 
-use crate::access::book::Principal;
+use crate::access::book::Grant;
 use crate::clock;
 use crate::feed::protocol::{Close, SUB_PROTOCOL};
 use crate::messages::access::RedeemTicket;
@@ -23,7 +23,7 @@ use crate::web::error::ApiError;
 
 /// The largest frame that is taken from a client.
 const FRAME: usize = 64 * 1024;
-/// Between two looks at whether the token still holds and the hub still sends.
+/// Between two looks at whether token and session still hold and the hub still sends.
 const LOOK: Duration = Duration::from_secs(2);
 /// The hub sends every second; silence for so long means that it was started anew and does not know us.
 const SILENCE: Duration = Duration::from_secs(6);
@@ -51,7 +51,7 @@ pub async fn open(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let who = match &how.ticket {
+    let grant = match &how.ticket {
         Some(ticket) => {
             let redeemed = deps.redeem.ask(RedeemTicket { ticket: ticket.clone() }).await?;
             redeemed.ok_or(ApiError::NoToken)?
@@ -59,14 +59,14 @@ pub async fn open(
         None => {
             let caller = caller(&request)?;
             // A browser opens a WebSocket to anybody and sends the cookie along: only our own pages may.
-            if (caller.by_cookie || request.headers().contains_key("origin")) && !is_own_page(request.headers()) {
+            if (caller.session.is_some() || request.headers().contains_key("origin")) && !is_own_page(&request) {
                 return Err(ApiError::ForeignOrigin);
             }
-            caller.who
+            Grant::from(caller)
         }
     };
     let session =
-        Session { deps: (**deps).clone(), admission: (**admission).clone(), who, number: None, heard: clock::now() };
+        Session { deps: (**deps).clone(), admission: (**admission).clone(), grant, number: None, heard: clock::now() };
     WsResponseBuilder::new(session, &request, payload.into_inner())
         .protocols(&[SUB_PROTOCOL])
         .frame_size(FRAME)
@@ -78,7 +78,8 @@ pub async fn open(
 struct Session {
     deps: Stream,
     admission: Admission,
-    who: Principal,
+    /// Holds as long as the token, and the session if it came by one.
+    grant: Grant,
     /// The hub's number for it, once it has joined.
     number: Option<u64>,
     /// When the hub last sent something.
@@ -92,7 +93,7 @@ impl Session {
     }
 
     fn look(&self, ctx: &mut WebsocketContext<Self>) {
-        let holds = self.admission.book().is_ok_and(|book| book.still_admits(&self.who, clock::wall()));
+        let holds = self.admission.book().is_ok_and(|book| book.still_admits(&self.grant, clock::wall()));
         if !holds {
             return self.end(Close::Expired, ctx);
         }

@@ -56,7 +56,7 @@ pub async fn list(admission: Data<Admission>) -> Result<HttpResponse, ApiError> 
         expires: known.expires,
         revoked: known.revoked,
     };
-    Ok(HttpResponse::Ok().json(shape::Tokens { tokens: tokens.into_iter().map(shown).collect() }))
+    Ok(HttpResponse::Ok().json(shape::Tokens { tokens: tokens.into_iter().map(shown).collect(), next: None }))
 }
 
 pub async fn revoke(deps: Data<Tokens>, caller: Caller, id: Path<String>) -> Result<HttpResponse, ApiError> {

@@ -49,6 +49,7 @@ fn the_first_admin_token_ends_the_bootstrap_token_for_ever() {
     let list = service.call("GET", "/api/v1/tokens", None, Some(&admin)).json();
     let names: Vec<_> = list["tokens"].as_array().expect("tokens").iter().map(|token| text(token, "name")).collect();
     assert_eq!(names, ["reader", "chief"]);
+    assert_eq!(list.get("next"), Some(&Value::Null), "a list says that there is no more of it");
     assert!(!list.to_string().contains(&admin), "a secret is listed");
 
     // The last administrator stays, so that nobody is shut out by mistake.
@@ -67,6 +68,32 @@ fn the_first_admin_token_ends_the_bootstrap_token_for_ever() {
         assert!(!place.contains(&admin), "a secret was written down");
     }
     assert!(audit.contains("token.created") && audit.contains(&format!("token/{id}")), "{audit}");
+}
+
+#[test]
+fn of_two_administrators_who_revoke_each_other_at_once_one_stays() {
+    let home = Home::new();
+    let service = Service::start(&home);
+    let mut one = create(&service, &service.token, "one", "admin");
+    for _ in 0..5 {
+        let other = create(&service, text(&one, "token"), "other", "admin");
+        let revoke = |who: &Value, by: &Value| {
+            let path = format!("/api/v1/tokens/{}", text(who, "token_id"));
+            service.call("DELETE", &path, None, Some(text(by, "token"))).status
+        };
+        let (mine, yours) = std::thread::scope(|scope| {
+            let mine = scope.spawn(|| revoke(&other, &one));
+            let yours = revoke(&one, &other);
+            (mine.join().expect("asked"), yours)
+        });
+        let statuses = [mine, yours];
+        assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+        assert!(statuses.iter().all(|status| [200, 401, 409].contains(status)), "{statuses:?}");
+        if yours == 200 {
+            one = other;
+        }
+        assert_eq!(service.call("GET", "/api/v1/tokens", None, Some(text(&one, "token"))).status, 200);
+    }
 }
 
 #[test]

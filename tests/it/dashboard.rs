@@ -192,6 +192,70 @@ async fn two_browsers_and_the_api_agree() {
     other.close().await;
 }
 
+/// Counts the connections that are open, and has all that can call for a new one happen whenever one is lost.
+const EAGER: &str = "
+    window.opened = [dsmil.socket];
+    const Plain = WebSocket;
+    window.WebSocket = class extends Plain {
+      constructor(...how) { super(...how); window.opened.push(this); }
+    };
+    const become = dsmil.become.bind(dsmil);
+    dsmil.become = (link) => {
+      become(link);
+      if (link === 'offline') setTimeout(() => {
+        dispatchEvent(new Event('online'));
+        document.dispatchEvent(new Event('visibilitychange'));
+        dispatchEvent(new Event('online'));
+      }, 0);
+    };";
+
+#[tokio::test]
+async fn a_page_that_was_cut_off_opens_one_connection_and_shows_each_entry_once() {
+    let home = Home::new();
+    let service = start(&home);
+    let driver = Driver::start();
+    let browser = driver.browser().await;
+    browser.sign_in(&service.url, &service.token).await;
+    browser.run(EAGER).await;
+    cut_off(&browser, &service, 2).await;
+    // Out and in again, without loading the page anew.
+    browser.press("Sign out").await;
+    let field = browser.client.wait().for_element(fantoccini::Locator::Id("token")).await.expect("a sign-in page");
+    assert_eq!(open_connections(&browser).await, 0, "who has signed out is told nothing more");
+    field.send_keys(&service.token).await.expect("typed");
+    browser.press("Sign in").await;
+    browser.sees("live").await;
+    cut_off(&browser, &service, 4).await;
+    browser.close().await;
+}
+
+async fn open_connections(browser: &Browser) -> u64 {
+    let open = browser.run("return opened.filter((socket) => socket.readyState <= WebSocket.OPEN).length").await;
+    open.as_u64().expect("a number")
+}
+
+/// Has the page lose its connection, of which it will have had `total`, and looks at what it shows after that.
+async fn cut_off(browser: &Browser, service: &Service, total: u64) {
+    let was = browser.run("const was = dsmil.seen.events ?? 0; dsmil.socket.close(); return was").await;
+    for firing in [true, false, true] {
+        let answer = service.post("/api/v1/alerts/test", &serde_json::json!({ "firing": firing }));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    let wanted = was.as_u64().expect("a number") + 3;
+    let give_up = dsmil::clock::now() + std::time::Duration::from_secs(60);
+    while browser.run("return dsmil.link === 'live' && dsmil.seen.events").await.as_u64() < Some(wanted) {
+        assert!(dsmil::clock::now() < give_up, "the page does not come back");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let had = browser.run("return opened.length").await;
+    assert_eq!((open_connections(browser).await, had.as_u64()), (1, Some(total)));
+    for log in ["events", "audit"] {
+        let shown = browser.run(&format!("return dsmil.logs.{log}.map((entry) => entry.seq)")).await;
+        let shown: Vec<u64> = shown.as_array().expect("a list").iter().filter_map(Value::as_u64).collect();
+        assert!(shown.windows(2).all(|two| two[1] == two[0] + 1), "{log} once and in order: {shown:?}");
+    }
+}
+
 /// From an event at its source to the painted page, of which this window shows a full one.
 async fn paints(browser: &Browser, service: &Service) {
     browser.run("dsmil.paints.length = 0").await;

@@ -1,4 +1,5 @@
 //! The live feed as its clients meet it: follow, come back, stop reading, lose the right.
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::burner::RULES;
 use crate::support::service::{Home, Service};
+use crate::support::until;
 
 type Socket = actix_codec::Framed<BoxedSocket, Codec>;
 
@@ -29,10 +31,15 @@ struct Client(Socket);
 
 impl Client {
     async fn connect(service: &Service, query: &str, token: Option<&str>) -> Result<Self, String> {
+        let bearer = token.map(|token| ("Authorization", format!("Bearer {token}")));
+        Client::connect_with(service, query, bearer.as_slice()).await
+    }
+
+    async fn connect_with(service: &Service, query: &str, headers: &[(&str, String)]) -> Result<Self, String> {
         let url = format!("{}/api/v1/stream{query}", service.url);
         let mut request = awc::Client::new().ws(url).protocols(["dsmil.v1.json"]);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
+        for (name, value) in headers {
+            request = request.header(*name, value.as_str());
         }
         request.connect().await.map(|(_, socket)| Client(socket)).map_err(|fault| fault.to_string())
     }
@@ -58,6 +65,15 @@ impl Client {
                 Some(Ok(Frame::Close(reason))) => return Err(reason.map_or(1005, |reason| reason.code.into())),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Err(1006),
+            }
+        }
+    }
+
+    /// The code with which the connection ends.
+    async fn end(&mut self) -> u16 {
+        loop {
+            if let Err(code) = self.next().await {
+                return code;
             }
         }
     }
@@ -121,6 +137,69 @@ async fn a_client_that_comes_back_is_told_exactly_what_it_missed() {
 }
 
 #[actix_rt::test]
+async fn a_new_hub_knows_what_the_old_one_knew_and_nobody_misses_anything() {
+    let home = Home::new();
+    let service = start(&home);
+    let run = service.submit(&json!({ "agents": ["PACER"] }));
+    service.finished(&run);
+    exercise(&service, true);
+    let mut client = Client::connect(&service, "", Some(&service.token)).await.expect("admitted");
+    client.follow(None, &["workflows", "events", "audit"]).await;
+    let epoch = client.frame("welcome", "").await["epoch"].clone();
+    let (mut seen, mut runs, mut recorded) = (0, 0, false);
+    while seen == 0 || runs == 0 || !recorded {
+        let frame = client.next().await.expect("the connection lasts");
+        let (text, seq) = (frame["d"].to_string(), frame["seq"].as_u64().unwrap_or_default());
+        match frame["ch"].as_str() {
+            Some("events") if text.contains("firing") => seen = seq,
+            Some("workflows") if text.contains(&run) && text.contains("succeeded") => runs = seq,
+            Some("audit") if text.contains("run.accepted") => recorded = true,
+            _ => {}
+        }
+    }
+    drop(client);
+
+    assert_eq!(service.post("/api/v1/supervision/hub/drill", &json!({})).status, 202);
+    until("a new hub", || {
+        let tree = service.get("/api/v1/supervision").json();
+        let hub = child(&tree, "hub").expect("a hub");
+        (hub["epoch"] == 2 && hub["state"] == "up").then_some(())
+    });
+    exercise(&service, false);
+
+    let mut client = Client::connect(&service, "", Some(&service.token)).await.expect("admitted");
+    client.follow(Some(json!({ "epoch": epoch, "events": seen, "workflows": runs })), &["events", "workflows"]).await;
+    assert_eq!(client.frame("welcome", "").await["epoch"], epoch);
+    let (mut told, mut last) = (BTreeSet::new(), seen);
+    while !["ended", "restarting", "restarted", "resolved"].iter().all(|what| told.contains(*what)) {
+        let frame = client.next().await.expect("the connection lasts");
+        assert!(frame["t"] != "snap" && frame["t"] != "gap", "it is told only what it missed: {frame}");
+        if frame["ch"] == "events" {
+            for entry in frame["d"].as_array().expect("entries") {
+                assert_eq!(entry["seq"], last + 1, "{frame}");
+                last += 1;
+                told.insert(entry["v"]["what"].as_str().expect("what").to_owned());
+            }
+        }
+    }
+    // Who comes for the first time sees what was before.
+    let mut late = Client::connect(&service, "", Some(&service.token)).await.expect("admitted");
+    late.follow(None, &["workflows", "events", "audit"]).await;
+    // In the order in which they are sent.
+    let wanted = [("workflows", run.as_str()), ("events", "firing"), ("audit", "run.accepted")];
+    for (channel, what) in wanted {
+        let snap = late.frame("snap", channel).await;
+        assert!(snap["d"].to_string().contains(what), "no {what} in {snap}");
+    }
+}
+
+/// The child of this name, wherever in the tree.
+fn child<'t>(tree: &'t Value, name: &str) -> Option<&'t Value> {
+    let below = || tree["children"].as_array()?.iter().find_map(|below| child(below, name));
+    if tree["name"] == name { Some(tree) } else { below() }
+}
+
+#[actix_rt::test]
 async fn only_who_may_is_admitted_and_only_as_long() {
     let home = Home::new();
     let service = start(&home);
@@ -149,25 +228,62 @@ async fn only_who_may_is_admitted_and_only_as_long() {
     let id = made["token_id"].as_str().expect("an id");
     let revoked = service.call("DELETE", &format!("/api/v1/tokens/{id}"), None, Some(&service.token));
     assert_eq!(revoked.status, 200, "{}", revoked.body);
-    let code = loop {
-        if let Err(code) = client.next().await {
-            break code;
-        }
-    };
-    assert_eq!(code, 4401, "whose right is gone is sent away");
+    assert_eq!(client.end().await, 4401, "whose right is gone is sent away");
 }
 
-/// From the event to the frame at a client, in milliseconds, of `count` events.
+#[actix_rt::test]
+async fn the_feed_of_a_browser_ends_when_it_signs_out() {
+    let home = Home::new();
+    let service = start(&home);
+    let own = format!("Origin: {}", service.url);
+    let sign_in = json!({ "token": service.token }).to_string();
+    let answer = service.call_with("POST", "/api/v1/sessions", Some(sign_in), &[&own]);
+    let cookie = answer.header("set-cookie").and_then(|set| set.split(';').next()).expect("a cookie").to_owned();
+    let held = format!("Cookie: {cookie}");
+    let ticket = service.call_with("POST", "/api/v1/stream-tickets", Some("{}".into()), &[&held, &own]).json();
+    let query = format!("?ticket={}", ticket["ticket"].as_str().expect("a ticket"));
+
+    let headers = [("Cookie", cookie), ("Origin", service.url.clone())];
+    let mut by_cookie = Client::connect_with(&service, "", &headers).await.expect("admitted");
+    let mut by_ticket = Client::connect(&service, &query, None).await.expect("admitted");
+    let mut by_token = Client::connect(&service, "", Some(&service.token)).await.expect("admitted");
+    for client in [&mut by_cookie, &mut by_ticket, &mut by_token] {
+        client.follow(None, &["alerts"]).await;
+        client.frame("snap", "alerts").await;
+    }
+    assert_eq!(service.call_with("DELETE", "/api/v1/sessions", None, &[&held, &own]).status, 204);
+    assert_eq!((by_cookie.end().await, by_ticket.end().await), (4401, 4401));
+    // The token itself holds on.
+    exercise(&service, true);
+    by_token.frame("delta", "alerts").await;
+}
+
+/// From the event to the frame at a client, in milliseconds, of `count` events, of which none may be missing.
 fn listen(mut client: Client, count: usize) -> JoinHandle<Vec<i64>> {
     actix_rt::spawn(async move {
         client.follow(None, &["host", "agents", "workflows", "alerts", "service", "events", "audit"]).await;
-        client.frame("snap", "events").await;
         let mut late = Vec::new();
+        // Of each log, the number of the last entry.
+        let mut last: BTreeMap<String, u64> = BTreeMap::new();
         while late.len() < count {
-            let frame = client.frame("delta", "events").await;
+            let frame = client.next().await.expect("the connection lasts");
             let now = clock::wall().timestamp_millis();
-            let entries = frame["d"].as_array().expect("entries");
-            late.extend(entries.iter().map(|entry| now - entry["at"].as_i64().expect("a time")));
+            assert_ne!(frame["t"], "gap", "who reads loses nothing: {frame}");
+            let channel = frame["ch"].as_str().unwrap_or_default();
+            if !["events", "audit"].contains(&channel) {
+                continue;
+            }
+            for entry in frame["d"].as_array().expect("entries") {
+                let seq = entry["seq"].as_u64().expect("a number");
+                if let Some(before) = last.insert(channel.to_owned(), seq) {
+                    assert_eq!(seq, before + 1, "of {channel}");
+                }
+            }
+            last.entry(channel.to_owned()).or_insert_with(|| frame["seq"].as_u64().expect("a number"));
+            if channel == "events" && frame["t"] == "delta" {
+                let entries = frame["d"].as_array().expect("entries");
+                late.extend(entries.iter().map(|entry| now - entry["at"].as_i64().expect("a time")));
+            }
         }
         late
     })
@@ -259,7 +375,7 @@ async fn clients_that_stop_reading_are_dropped_and_the_others_do_not_notice() {
     println!(
         "event to frame with 20 clients and {STALLED} stalled: p50 {p50} ms, p99 {p99} ms; memory grew by {grown} KiB"
     );
-    assert!(late.len() >= 20 * EVENTS, "no event is lost to anyone");
+    assert!(late.len() >= 20 * EVENTS, "each client was told of each event");
     let limit = if std::env::var_os("DSMIL_SOAK").is_some() { 10 } else { 500 };
     assert!(p99 <= limit, "p99 {p99} ms");
     assert!(grown < 1024 * (STALLED as u64 + 20), "{grown} KiB for {STALLED} stalled clients");

@@ -11,6 +11,7 @@ use dsmil::clock;
 use dsmil::messages::port::AskError;
 use dsmil::messages::supervision::{ChildState, Describe, Ending, NodeKind, RestartChild};
 use dsmil::resilience::roster::Strategy;
+use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use self::worker::*;
@@ -42,6 +43,23 @@ fn a_panic_restarts_that_child_alone_after_its_delay_with_fresh_state() {
         let expected = ["root#1 started", "root/a#1 started", "root/b#1 started"];
         let then = ["root/a#1 exited: panicked: boom", "root/a#1 restarts", "root/a#2 started"];
         assert_eq!(tree.news(), [expected, then].concat());
+    });
+}
+
+/// Kills: news that go into the mailbox of a life that has ended, and are lost though they count as told.
+#[test]
+fn what_is_told_to_a_life_that_has_ended_is_refused_though_its_gate_is_not_shut_yet() {
+    paused(async {
+        let (a, one, _) = worker("a");
+        let tree = grow(supervisor("root", Strategy::OneForOne, 10, vec![a])).await;
+        let (port, told) = (one.port::<Count>(), Arc::new(Mutex::new(None)));
+        let keep = Arc::clone(&told);
+        tree.on_exit(move || *keep.lock() = Some(port.try_tell(Count)));
+        assert_eq!(one.port().ask(Boom).await, Err(AskError::Lost));
+        sleep(s(1)).await;
+        let told = told.lock().take().expect("the exit was told");
+        assert_eq!(refused(told).0, "it has just ended");
+        assert_eq!(one.port().ask(Count).await, Ok(1));
     });
 }
 

@@ -42,7 +42,46 @@ impl Changes {
             return;
         }
         if let Err(refusal) = self.feed.try_tell(Publish(events)) {
-            trace!("watchers are not told: {refusal}");
+            trace!("watchers are told next time: {refusal}");
+            self.told.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::messages::port::AskError;
+
+    #[test]
+    fn only_what_is_new_is_told_and_what_was_refused_next_time() {
+        let (is_away, heard) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+        let (away, told) = (Arc::clone(&is_away), Arc::clone(&heard));
+        let feed = Port::answering(move |Publish(events): Publish| {
+            if away.load(Ordering::Relaxed) {
+                return Err(AskError::Overloaded);
+            }
+            told.lock().extend(events.into_iter().map(|event| event.id));
+            Ok(())
+        });
+        let mut changes = Changes::new(Channel::Service, feed);
+        let at = DateTime::from_timestamp(0, 0).expect("in range");
+        let mut check = |values: [u64; 2], expected: &[&str]| {
+            let [a, b] = values.map(Value::from);
+            changes.publish([("a".to_owned(), a), ("b".to_owned(), b)], at);
+            assert_eq!(std::mem::take(&mut *heard.lock()), expected);
+        };
+        check([1, 1], &["a", "b"]);
+        check([1, 2], &["b"]);
+        is_away.store(true, Ordering::Relaxed);
+        check([2, 2], &[]);
+        is_away.store(false, Ordering::Relaxed);
+        check([2, 2], &["a", "b"]);
+        check([2, 2], &[]);
     }
 }

@@ -3,33 +3,30 @@ use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorFutureExt, AsyncContext};
-use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use tracing::{debug, trace};
+use tracing::debug;
 
 use crate::actors::context::Ctx;
 use crate::actors::monitor::changes::Changes;
+use crate::actors::monitor::entries::NewEntries;
 use crate::alerts::metric as m;
 use crate::alerts::metric::Sample;
 use crate::clock;
 use crate::feed::channel::Channel;
 use crate::messages::alerts::Observe;
 use crate::messages::auditor::GetHead;
-use crate::messages::events::{Event, Publish};
+use crate::messages::events::Publish;
 use crate::messages::orchestrator::{EngineStatus, GetEngineStatus};
 use crate::messages::port::Port;
-use crate::messages::store::{CountEntries, LoadEntries};
-use crate::workflow::record::StoredEntry;
+use crate::messages::store::CountEntries;
 
 const WITHIN: Duration = Duration::from_millis(900);
-/// Of a burst of entries watchers are shown the newest.
-const MOST_ENTRIES: u64 = 200;
 
 /// The ports of the monitor of the service.
 #[derive(Clone)]
 pub struct Doors {
     pub count: Port<CountEntries>,
-    pub entries: Port<LoadEntries>,
+    pub entries: NewEntries,
     pub head: Port<GetHead>,
     pub engine: Port<GetEngineStatus>,
     pub observe: Port<Observe>,
@@ -41,8 +38,6 @@ pub struct ServiceMonitor {
     doors: Doors,
     changes: Changes,
     looking: bool,
-    /// Entries before this one were shown.
-    shown: Option<u64>,
 }
 
 /// What one look found; none: no answer.
@@ -50,20 +45,19 @@ struct Found {
     entries: Option<u64>,
     head: Option<u64>,
     engine: Option<EngineStatus>,
-    new: Vec<StoredEntry>,
 }
 
 impl ServiceMonitor {
     pub fn new(interval: Duration, doors: Doors) -> Self {
         let changes = Changes::new(Channel::Service, doors.feed.clone());
-        ServiceMonitor { interval, doors, changes, looking: false, shown: None }
+        ServiceMonitor { interval, doors, changes, looking: false }
     }
 
     fn look(&mut self, ctx: &mut Ctx<Self>) {
         if std::mem::replace(&mut self.looking, true) {
             return;
         }
-        let looking = look(self.doors.clone(), self.shown);
+        let looking = look(self.doors.clone());
         ctx.spawn(looking.into_actor(self).map(|found, monitor, _| {
             monitor.looking = false;
             monitor.tell(found);
@@ -91,43 +85,20 @@ impl ServiceMonitor {
             ("engine", engine_shape(found.engine.as_ref())),
         ];
         self.changes.publish(values.map(|(id, value)| (id.to_owned(), value)), at);
-        self.tell_entries(found.new, at);
-        if let Some(entries) = found.entries {
-            self.shown = Some(entries);
-        }
         if let Err(refusal) = self.doors.observe.try_tell(Observe { at, samples }) {
             debug!("a reading of the service is lost: {refusal}");
         }
     }
-
-    fn tell_entries(&self, new: Vec<StoredEntry>, at: DateTime<Utc>) {
-        let event = |entry: StoredEntry| {
-            let mut value: Value = serde_json::from_slice(&entry.leaf).unwrap_or_default();
-            value["index"] = json!(entry.index);
-            Event { channel: Channel::Audit, id: String::new(), at, value: Some(value) }
-        };
-        let events: Vec<Event> = new.into_iter().map(event).collect();
-        if !events.is_empty()
-            && let Err(refusal) = self.doors.feed.try_tell(Publish(events))
-        {
-            trace!("watchers are not told of audit entries: {refusal}");
-        }
-    }
 }
 
-async fn look(doors: Doors, shown: Option<u64>) -> Found {
+async fn look(doors: Doors) -> Found {
     let entries = doors.count.ask_within(CountEntries, WITHIN).await.ok().and_then(Result::ok);
     let head = doors.head.ask_within(GetHead, WITHIN).await.ok().and_then(Result::ok).map(|head| head.size);
     let engine = doors.engine.ask_within(GetEngineStatus, WITHIN).await.ok();
-    let to = entries.unwrap_or_default();
-    // The first look shows the end of the log.
-    let from = shown.unwrap_or(to.saturating_sub(MOST_ENTRIES / 4)).max(to.saturating_sub(MOST_ENTRIES));
-    let new = if from < to {
-        doors.entries.ask_within(LoadEntries { from, to }, WITHIN).await.ok().and_then(Result::ok).unwrap_or_default()
-    } else {
-        Vec::new()
-    };
-    Found { entries, head, engine, new }
+    if let Some(size) = entries {
+        doors.entries.tell(size, clock::wall()).await;
+    }
+    Found { entries, head, engine }
 }
 
 fn engine_shape(engine: Option<&EngineStatus>) -> Value {

@@ -87,6 +87,9 @@ async fn a_session_changes_things_only_from_our_own_page() {
     check("POST /api/v1/workflows", None, 403).await;
     check("POST /api/v1/workflows", Some("http://evil.example"), 403).await;
     check("POST /api/v1/workflows", Some("http://localhost:8787"), 400).await;
+    // The proxy in front, of which the configuration tells.
+    check("POST /api/v1/workflows", Some("https://dsmil.example"), 400).await;
+    check("POST /api/v1/workflows", Some("https://dsmil.example.evil"), 403).await;
 }
 
 #[actix_web::test]

@@ -240,17 +240,26 @@ pub fn supervisor(name: &str, strategy: Strategy, max: usize, children: Vec<Chil
 pub struct Tree {
     pub root: RootHandle,
     pub events: Arc<Mutex<Vec<SupervisionEvent>>>,
+    at_exit: Arc<Mutex<Option<Box<dyn Fn() + Send>>>>,
 }
 
 /// Starts the tree on the test's thread and lets it settle.
 pub async fn grow(spec: SupervisorSpec) -> Tree {
     let events: Arc<Mutex<Vec<SupervisionEvent>>> = Arc::default();
-    let heard = Arc::clone(&events);
+    let at_exit: Arc<Mutex<Option<Box<dyn Fn() + Send>>>> = Arc::default();
+    let (heard, act) = (Arc::clone(&events), Arc::clone(&at_exit));
     let Place::Shared(home) = here() else { unreachable!("here is shared") };
-    let root = start_root_at(home, spec, move |event| heard.lock().push(event));
+    let root = start_root_at(home, spec, move |event: SupervisionEvent| {
+        if matches!(event.what, Transition::Exited { .. })
+            && let Some(act) = &*act.lock()
+        {
+            act();
+        }
+        heard.lock().push(event);
+    });
     let root = root.unwrap_or_else(|error| panic!("no tree: {error}"));
     sleep(ms(1)).await;
-    Tree { root, events }
+    Tree { root, events, at_exit }
 }
 
 /// One worker `a` under the root.
@@ -262,6 +271,11 @@ pub async fn grow_one(options: ChildOptions) -> (Tree, Ref<Worker>, Arc<Board>) 
 }
 
 impl Tree {
+    /// Does this while the end of a child is told.
+    pub fn on_exit(&self, act: impl Fn() + Send + 'static) {
+        *self.at_exit.lock() = Some(Box::new(act));
+    }
+
     /// The news since the last look, as `path#life what`.
     pub fn news(&self) -> Vec<String> {
         let events = std::mem::take(&mut *self.events.lock());
