@@ -20,7 +20,6 @@ use crate::actors::open_run::OpenRun;
 use crate::actors::run_news::{RunNews, TOGETHER};
 use crate::clock;
 use crate::ids::{NodeId, RunId};
-use crate::learning::lesson::Lesson;
 use crate::messages::agent::RunStep;
 use crate::messages::orchestrator::{
     CancelRun, EngineStatus, GetEngineStatus, GetRun, HoldBack, PauseRun, RECOVERY, ResumeRun, StartError, StartRun,
@@ -76,7 +75,7 @@ impl Orchestrator {
         }
         match OpenRun::replay(stored) {
             Ok(mut open) => {
-                self.teach(open.take_lessons(), ctx);
+                self.doors.teach.hand_over(open.take_lessons());
                 let advance = open.run.resume(clock::wall());
                 self.runs.insert(id, open);
                 self.take(id, advance, ctx);
@@ -169,8 +168,7 @@ impl Orchestrator {
                         engine.news.tell(|run| runs.get(&run).and_then(OpenRun::durable));
                     });
                 }
-                let lessons = open.take_lessons();
-                self.teach(lessons, ctx);
+                self.doors.teach.hand_over(open.take_lessons());
                 for effect in effects {
                     self.perform(id, effect, ctx);
                 }
@@ -196,15 +194,6 @@ impl Orchestrator {
                     engine.write(id, ctx);
                 });
             }
-        }
-    }
-
-    /// Nobody waits for the learner.
-    fn teach(&mut self, lessons: Vec<Lesson>, ctx: &mut Ctx<Self>) {
-        if !lessons.is_empty()
-            && let Some(handing_over) = self.doors.teach.hand_over(lessons)
-        {
-            ctx.spawn(handing_over.into_actor(self));
         }
     }
 

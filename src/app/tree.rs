@@ -185,6 +185,7 @@ pub fn engine(
     data: &Data,
     agents: &BTreeMap<AgentId, Ref<Agent>>,
     learner: &Ref<Learner>,
+    teach: Teach,
     feed: Port<Publish>,
 ) -> Result<(SupervisorSpec, Ref<Orchestrator>), HomeError> {
     let home = Home::start("engine")?;
@@ -195,7 +196,7 @@ pub fn engine(
         load_open: data.reader.port(),
         feed,
         choose: learner.port(),
-        teach: Teach::new(learner.port()),
+        teach,
     };
     let (node, most) = (parts.node.clone(), parts.max_open_runs);
     let rules = ChildOptions { cap: 4096, breaker: outside(), ..options(&home) };
