@@ -25,6 +25,7 @@ use crate::messages::orchestrator::{
     CancelRun, EngineStatus, GetEngineStatus, GetRun, HoldBack, PauseRun, RECOVERY, ResumeRun, StartError, StartRun,
     WatchRun,
 };
+use crate::toolkit::causes::with_causes;
 use crate::workflow::advance::{Advance, Effect, Trigger};
 use crate::workflow::plan::Priority;
 use crate::workflow::record::{StoreError, StoredRun};
@@ -59,11 +60,16 @@ impl Orchestrator {
             engine.epoch = Some(epoch);
             let count = stored.len();
             for stored in stored {
-                engine.take_up(stored, ctx);
+                match stored {
+                    Ok(stored) => engine.take_up(stored, ctx),
+                    Err(damaged) => left_alone(damaged.run, &damaged),
+                }
             }
             // What was asked for while the journal was read, or before the last end, holds for these runs too.
             engine.hold_or_let_go(ctx);
             info!(epoch, runs = count, "epoch {epoch} begins with {count} open runs");
+            let doors = engine.doors.clone();
+            ctx.spawn(async move { doors.teach_ended().await }.into_actor(engine));
         }));
     }
 
@@ -80,7 +86,7 @@ impl Orchestrator {
                 self.runs.insert(id, open);
                 self.take(id, advance, ctx);
             }
-            Err(fault) => error!(run.id = %id, "run {id} cannot be taken up: {fault}"),
+            Err(fault) => left_alone(id, &fault),
         }
     }
 
@@ -217,9 +223,15 @@ impl Orchestrator {
             }
             Effect::Choose { step, task, timeout } => {
                 let doors = self.doors.clone();
-                let chosen = async move { doors.choice(&task, timeout).await };
+                let over = open.ended_signal();
+                let chosen = async move {
+                    tokio::select! {
+                        choice = doors.choice(&task, timeout) => Some(choice),
+                        () = over => None,
+                    }
+                };
                 ctx.spawn(chosen.into_actor(self).map(move |choice, engine, ctx| {
-                    if let Some(open) = engine.runs.get_mut(&id) {
+                    if let (Some(choice), Some(open)) = (choice, engine.runs.get_mut(&id)) {
                         let advance = open.run.advance(Trigger::Chosen { step, choice }, clock::wall());
                         engine.take(id, advance, ctx);
                     }
@@ -250,6 +262,16 @@ impl Orchestrator {
             }
         }
     }
+}
+
+/// A run that cannot be taken up stays as it is; what else was open goes on.
+fn left_alone(id: RunId, fault: &dyn std::error::Error) {
+    error!(
+        run.id = %id,
+        "run {id} cannot be taken up and stays as it is: {}. Bring the row back from a backup and start the service \
+         again, or give the run up: UPDATE ledger.runs SET status = 'failed', finished = now() WHERE run_id = '{id}'",
+        with_causes(fault)
+    );
 }
 
 impl Actor for Orchestrator {

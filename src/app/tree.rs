@@ -194,6 +194,7 @@ pub fn engine(
         begin: data.writer.port(),
         append: data.writer.port(),
         load_open: data.reader.port(),
+        load_unlearned: data.reader.port(),
         feed,
         choose: learner.port(),
         teach,

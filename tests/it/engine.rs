@@ -23,12 +23,13 @@ use dsmil::resilience::roster::Strategy;
 use dsmil::toolkit::output::Output;
 use dsmil::workflow::check::check;
 use dsmil::workflow::plan::Plan;
-use dsmil::workflow::record::{Appended, StoreError, StoredRun};
+use dsmil::workflow::record::{Appended, DamagedRun, StoreError, StoredRun};
 use dsmil::workflow::result::StepResult;
 use dsmil::workflow::step::{Choice, Doer, Task, ToolFacts};
 use dsmil::workflow::world::{AgentFacts, World};
 use parking_lot::Mutex;
 use serde_json::json;
+use uuid::Uuid;
 
 /// What the store does with the appends that come, one after the other; those that follow are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +116,7 @@ fn plan() -> Plan {
 /// Runs a test with an orchestrator that found `open` runs in the journal.
 fn with_engine<F: Future<Output = ()>>(
     outside: Outside,
-    open: Vec<StoredRun>,
+    open: Vec<Result<StoredRun, DamagedRun>>,
     test: impl FnOnce(Ref<Orchestrator>) -> F,
 ) {
     let runtime =
@@ -128,6 +129,7 @@ fn with_engine<F: Future<Output = ()>>(
             begin: Port::answering(|_| Ok(Ok(1))),
             append: Port::answering(move |append| Ok(appending.append(append))),
             load_open: Port::answering(move |_| Ok(Ok(open.clone()))),
+            load_unlearned: Port::answering(|_| Ok(Ok(Vec::new()))),
             feed: Port::answering(|_| Ok(())),
             choose: Port::answering(move |Choose(task)| Ok(Ok(choosing.choose(&task)))),
             teach: Teach::new(Port::answering(|_| Ok(Ok(())))),
@@ -240,7 +242,9 @@ fn what_the_last_start_left_open_goes_on_from_its_journal() {
         rows: accepted.rows.into_iter().map(|row| (row, None)).collect(),
     };
     let (second, run) = (Outside::default(), stored.header.run);
-    with_engine(second.clone(), vec![stored], async |engine| {
+    let cause = StoreError::Damaged { table: "state.journal", detail: "row 1".into() };
+    let damaged = DamagedRun { run: RunId(Uuid::nil()), cause };
+    with_engine(second.clone(), vec![Err(damaged), Ok(stored)], async |engine| {
         ended(&engine, run).await;
         assert_eq!(engine.port().ask(GetRun(run)).await, Ok(None), "it has ended: the store has it");
     });
