@@ -1,6 +1,7 @@
 //! The orchestrator between a store and agents that do as they are told. Time is paused, so that retries pass at once.
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_rt::{Arbiter, System};
@@ -14,8 +15,8 @@ use dsmil::actors::supervisor::SupervisorSpec;
 use dsmil::actors::teach::Teach;
 use dsmil::ids::{AgentId, NodeId, RunId, ToolId};
 use dsmil::messages::agent::RunStep;
-use dsmil::messages::learner::Choose;
-use dsmil::messages::orchestrator::{GetEngineStatus, GetRun, StartError, StartRun, WatchRun};
+use dsmil::messages::learner::{Choose, LearnError};
+use dsmil::messages::orchestrator::{CancelRun, GetEngineStatus, GetRun, StartError, StartRun, WatchRun};
 use dsmil::messages::port::Port;
 use dsmil::messages::store::AppendRun;
 use dsmil::resilience::restart::Intensity;
@@ -51,6 +52,8 @@ struct Outside {
     fates: Arc<Mutex<VecDeque<Fate>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
     stored: Arc<Mutex<Vec<AppendRun>>>,
+    /// How often the learner was asked for a choice and had none.
+    put_off: Arc<AtomicUsize>,
 }
 
 impl Outside {
@@ -77,6 +80,15 @@ impl Outside {
             duration_ms: 1.0,
             usage: None,
         }
+    }
+
+    /// The learner cannot answer yet what it is asked `later`.
+    fn asked_to_choose(&self, task: &Task) -> Result<Result<Choice, String>, LearnError> {
+        if task.text == "later" {
+            self.put_off.fetch_add(1, Ordering::Relaxed);
+            return Err(LearnError::Past { detail: "the database is away".to_owned() });
+        }
+        Ok(self.choose(task))
     }
 
     /// TESTBED does what is asked in one word.
@@ -131,7 +143,7 @@ fn with_engine<F: Future<Output = ()>>(
             load_open: Port::answering(move |_| Ok(Ok(open.clone()))),
             load_unlearned: Port::answering(|_| Ok(Ok(Vec::new()))),
             feed: Port::answering(|_| Ok(())),
-            choose: Port::answering(move |Choose(task)| Ok(Ok(choosing.choose(&task)))),
+            choose: Port::answering(move |Choose(task)| Ok(choosing.asked_to_choose(&task))),
             teach: Teach::new(Port::answering(|_| Ok(Ok(())))),
         };
         let home = Home::given("test", Arbiter::current());
@@ -223,6 +235,26 @@ fn a_run_that_may_be_stored_is_never_forgotten() {
     let seen = outside.seen();
     assert_eq!(seen[..5], [append(&BEGIN), append(&BEGIN), append(&BEGIN), append(&BEGIN), step("a", 1)]);
     assert_eq!(seen.last(), Some(&append(&["attempt_done", "finished"])));
+}
+
+#[test]
+fn for_a_run_that_was_cancelled_the_learner_is_asked_no_more() {
+    let outside = Outside::default();
+    with_engine(outside.clone(), Vec::new(), async |engine| {
+        let document = json!({"name": "later", "steps": [{"id": "a", "task": "later", "timeout": "10m"}]});
+        let plan = check(&document, &world()).expect("a plan");
+        let started = engine.port().ask(StartRun { plan, by: "token:test".into() }).await.expect("answered");
+        let run = started.expect("accepted");
+        while outside.put_off.load(Ordering::Relaxed) < 3 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(engine.port().ask(CancelRun { run, by: "token:test".into() }).await, Ok(true));
+        ended(&engine, run).await;
+        let before = outside.put_off.load(Ordering::Relaxed);
+        // Paused time: these minutes pass at once, and would hold dozens of questions.
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert_eq!(outside.put_off.load(Ordering::Relaxed), before);
+    });
 }
 
 #[test]
