@@ -31,6 +31,7 @@ use crate::actors::alert_archive::Archive;
 use crate::actors::home::HomeError;
 use crate::actors::root::{RootHandle, start_root};
 use crate::actors::scribe::Scribe;
+use crate::actors::teach::Teach;
 use crate::app::desk::Desk;
 use crate::app::edges::TreeDoor;
 use crate::app::parts::{Parts, PartsError, bind};
@@ -181,7 +182,10 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
     let (restrain, restraint) = watched::channel(Restraint::NONE);
     let (agents, members) = tree::agents(&parts.catalog, &parts.toolbox, &bench, &restraint)?;
     let (hub_spec, hub) = tree::hub()?;
-    let (engine, orchestrator) = tree::engine(&parts, &data, &members, &learning.learner, hub.port(), restraint)?;
+    let teach = Teach::new(learning.learner.port());
+    let feed = hub.port();
+    let (engine, orchestrator) =
+        tree::engine(&parts, &data, &members, &learning.learner, teach.clone(), feed, restraint)?;
 
     let scribe = Scribe::new(parts.node.clone(), data.writer.port(), auditor.port());
     let (book, admitted) = watched::channel(None);
@@ -212,6 +216,7 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
         orchestrator: &orchestrator,
         agents: &members,
         learner: &learning.learner,
+        teach,
         pool: &pool,
         access: &access,
         alerts: &alerts,

@@ -269,7 +269,8 @@ impl Actor for Learner {
         }
         self.stopping = true;
         self.land(ctx);
-        Running::Continue
+        // Without a batch on its way nothing would end this life any more.
+        if self.landing { Running::Continue } else { Running::Stop }
     }
 }
 

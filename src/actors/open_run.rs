@@ -188,6 +188,12 @@ impl OpenRun {
         self.changes.subscribe()
     }
 
+    /// Ready once the run is no longer open.
+    pub fn ended_signal(&self) -> impl Future<Output = ()> + 'static {
+        let mut changes = self.changes.subscribe();
+        async move { while changes.changed().await.is_ok() {} }
+    }
+
     pub fn begin(&mut self, step: StepId, attempt: u32) -> CancelFlag {
         let flag = CancelFlag::default();
         self.attempts.insert(step, (attempt, flag.clone()));
@@ -205,6 +211,11 @@ impl OpenRun {
             self.attempts.remove(step);
         }
     }
+}
+
+/// All that a run that has ended teaches.
+pub fn lessons_of(stored: StoredRun) -> Result<Vec<Lesson>, TakeUpError> {
+    OpenRun::replay(stored).map(|mut ended| ended.take_lessons())
 }
 
 /// The state that the rows of a stored run lead to, with the audit indexes that they were given.

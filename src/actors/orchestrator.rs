@@ -20,12 +20,12 @@ use crate::actors::open_run::OpenRun;
 use crate::actors::run_news::{RunNews, TOGETHER};
 use crate::clock;
 use crate::ids::{NodeId, RunId};
-use crate::learning::lesson::Lesson;
 use crate::messages::agent::RunStep;
 use crate::messages::orchestrator::{
     CancelRun, EngineStatus, GetEngineStatus, GetRun, PauseRun, RECOVERY, ResumeRun, StartError, StartRun, WatchRun,
 };
 use crate::recovery::action::Restraint;
+use crate::toolkit::causes::with_causes;
 use crate::workflow::advance::{Advance, Effect, Trigger};
 use crate::workflow::plan::Priority;
 use crate::workflow::record::{StoreError, StoredRun};
@@ -86,11 +86,16 @@ impl Orchestrator {
             engine.epoch = Some(epoch);
             let count = stored.len();
             for stored in stored {
-                engine.take_up(stored, ctx);
+                match stored {
+                    Ok(stored) => engine.take_up(stored, ctx),
+                    Err(damaged) => left_alone(damaged.run, &damaged),
+                }
             }
             // What was asked for while the journal was read, or before the last end, holds for these runs too.
             engine.hold_or_let_go(ctx);
             info!(epoch, runs = count, "epoch {epoch} begins with {count} open runs");
+            let doors = engine.doors.clone();
+            ctx.spawn(async move { doors.teach_ended().await }.into_actor(engine));
         }));
     }
 
@@ -102,12 +107,12 @@ impl Orchestrator {
         }
         match OpenRun::replay(stored) {
             Ok(mut open) => {
-                self.teach(open.take_lessons(), ctx);
+                self.doors.teach.hand_over(open.take_lessons());
                 let advance = open.run.resume(clock::wall());
                 self.runs.insert(id, open);
                 self.take(id, advance, ctx);
             }
-            Err(fault) => error!(run.id = %id, "run {id} cannot be taken up: {fault}"),
+            Err(fault) => left_alone(id, &fault),
         }
     }
 
@@ -211,8 +216,7 @@ impl Orchestrator {
                         engine.news.tell(|run| runs.get(&run).and_then(OpenRun::durable));
                     });
                 }
-                let lessons = open.take_lessons();
-                self.teach(lessons, ctx);
+                self.doors.teach.hand_over(open.take_lessons());
                 for effect in effects {
                     self.perform(id, effect, ctx);
                 }
@@ -241,15 +245,6 @@ impl Orchestrator {
         }
     }
 
-    /// Nobody waits for the learner.
-    fn teach(&mut self, lessons: Vec<Lesson>, ctx: &mut Ctx<Self>) {
-        if !lessons.is_empty()
-            && let Some(handing_over) = self.doors.teach.hand_over(lessons)
-        {
-            ctx.spawn(handing_over.into_actor(self));
-        }
-    }
-
     fn perform(&mut self, id: RunId, effect: Effect, ctx: &mut Ctx<Self>) {
         let Some(open) = self.runs.get_mut(&id) else { return };
         match effect {
@@ -270,9 +265,15 @@ impl Orchestrator {
             }
             Effect::Choose { step, task, timeout } => {
                 let doors = self.doors.clone();
-                let chosen = async move { doors.choice(&task, timeout).await };
+                let over = open.ended_signal();
+                let chosen = async move {
+                    tokio::select! {
+                        choice = doors.choice(&task, timeout) => Some(choice),
+                        () = over => None,
+                    }
+                };
                 ctx.spawn(chosen.into_actor(self).map(move |choice, engine, ctx| {
-                    if let Some(open) = engine.runs.get_mut(&id) {
+                    if let (Some(choice), Some(open)) = (choice, engine.runs.get_mut(&id)) {
                         let advance = open.run.advance(Trigger::Chosen { step, choice }, clock::wall());
                         engine.take(id, advance, ctx);
                     }
@@ -303,6 +304,16 @@ impl Orchestrator {
             }
         }
     }
+}
+
+/// A run that cannot be taken up stays as it is; what else was open goes on.
+fn left_alone(id: RunId, fault: &dyn std::error::Error) {
+    error!(
+        run.id = %id,
+        "run {id} cannot be taken up and stays as it is: {}. Bring the row back from a backup and start the service \
+         again, or give the run up: UPDATE ledger.runs SET status = 'failed', finished = now() WHERE run_id = '{id}'",
+        with_causes(fault)
+    );
 }
 
 impl Actor for Orchestrator {

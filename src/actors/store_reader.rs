@@ -10,6 +10,7 @@ use crate::messages::store::LoadEntries;
 use crate::messages::store::LoadLastAttempt;
 use crate::messages::store::LoadOpenRuns;
 use crate::messages::store::LoadRun;
+use crate::messages::store::LoadUnlearnedRuns;
 use crate::store::audit_entries;
 use crate::store::database::Readers;
 use crate::store::journal;
@@ -40,11 +41,20 @@ impl Actor for StoreReader {
 type Answer<T> = ResponseFuture<Result<T, StoreError>>;
 
 impl Handler<LoadOpenRuns> for StoreReader {
-    type Result = Answer<Vec<StoredRun>>;
+    type Result = Answer<Vec<runs::Loaded>>;
 
     fn handle(&mut self, LoadOpenRuns: LoadOpenRuns, _: &mut Ctx<Self>) -> Self::Result {
         let (readers, node) = (self.readers.clone(), self.node.clone());
         Box::pin(async move { runs::load_open(&readers, &node).await })
+    }
+}
+
+impl Handler<LoadUnlearnedRuns> for StoreReader {
+    type Result = Answer<Vec<runs::Loaded>>;
+
+    fn handle(&mut self, LoadUnlearnedRuns: LoadUnlearnedRuns, _: &mut Ctx<Self>) -> Self::Result {
+        let (readers, node) = (self.readers.clone(), self.node.clone());
+        Box::pin(async move { runs::load_unlearned(&readers, &node).await })
     }
 }
 

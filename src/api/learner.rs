@@ -47,5 +47,9 @@ pub struct LearnerStatus {
     pub bytes: u64,
     /// Since the learner was last started.
     pub landed: u64,
+    /// Lessons given up because their place on disk was full.
     pub dropped: u64,
+    /// Lessons in memory that the learner has not taken in yet, and those given up because too many waited for that.
+    pub offered: u64,
+    pub offers_dropped: u64,
 }

@@ -23,6 +23,7 @@ use crate::actors::signer::Signer;
 use crate::actors::slot::Ref;
 use crate::actors::store_reader::StoreReader;
 use crate::actors::supervisor::SupervisorSpec;
+use crate::actors::teach::Teach;
 use crate::app::parts::Parts;
 use crate::app::tree::edges as edges_spec;
 use crate::config::Config;
@@ -55,6 +56,7 @@ pub struct Doors<'a> {
     pub orchestrator: &'a Ref<Orchestrator>,
     pub agents: &'a BTreeMap<AgentId, Ref<Agent>>,
     pub learner: &'a Ref<Learner>,
+    pub teach: Teach,
     pub pool: &'a Ref<Pool>,
     pub access: &'a Ref<Access>,
     pub alerts: &'a Ref<AlertHandler>,
@@ -120,7 +122,8 @@ pub fn edges(
     listener: TcpListener,
 ) -> Result<SupervisorSpec, HomeError> {
     let (describe, restart) = (tree.describe(), tree.restart());
-    let Doors { reader, signer, auditor, orchestrator, agents, learner, pool, access, alerts, hub, admitted } = doors;
+    let Doors { reader, signer, auditor, orchestrator, agents, learner, teach, pool, access, alerts, hub, admitted } =
+        doors;
     let of_agents = || agents.iter();
     let edges = Edges {
         admission: Admission::new(admitted),
@@ -160,6 +163,7 @@ pub fn edges(
         learner: LearnerRoutes {
             predict: learner.port(),
             status: learner.port(),
+            hand_over: Port::answering(move |_| Ok(teach.status())),
             drill: config.drills.enabled.then(|| learner.port()),
         },
         compute: Compute { status: pool.port() },

@@ -13,7 +13,7 @@ use crate::ids::AgentId;
 use crate::ids::Digest;
 use crate::ids::RunId;
 use crate::ids::ToolId;
-use crate::messages::compute::Compute;
+use crate::messages::compute::{Compute, PATIENCE};
 use crate::messages::learner::LoadSamples;
 use crate::messages::port::Port;
 use crate::messages::signer::{QuotePcrs, SignDigest};
@@ -110,7 +110,7 @@ impl Learning for PortLearning {
     }
 }
 
-/// SHA-256 by the worker pool; on the calling thread while the pool is not there or has too much to do.
+/// SHA-256 by the worker pool; on the calling thread while the pool is not there, has too much to do or takes too long.
 pub struct PoolHash {
     pub compute: Port<Compute>,
 }
@@ -118,7 +118,7 @@ pub struct PoolHash {
 impl Hash for PoolHash {
     fn sha256(&self, messages: Vec<Vec<u8>>) -> Vec<Digest> {
         let job = Arc::new(Job::new(Operation::Sha256, messages));
-        match wait_for(&self.compute, Compute(Arc::clone(&job)), "worker pool") {
+        match Handle::current().block_on(self.compute.ask_within(Compute(Arc::clone(&job)), PATIENCE)) {
             Ok(Ok(digests)) => digests,
             Ok(Err(_)) | Err(_) => job.digests(),
         }
@@ -135,4 +135,33 @@ where
 
 fn not_available(facility: &str, error: &dyn std::error::Error) -> NotAvailable {
     NotAvailable { facility: facility.to_owned(), detail: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::port::{AskError, Door, Reply};
+
+    /// A pool whose workers do not come back.
+    struct Stuck;
+
+    impl Door<Compute> for Stuck {
+        fn ask(&self, _: Compute, within: Duration) -> Reply<Compute> {
+            assert!(within <= Duration::from_secs(2), "a tool would wait {within:?}");
+            Box::pin(async { Err(AskError::Timeout) })
+        }
+
+        fn try_tell(&self, _: Compute) -> Result<(), AskError> {
+            Err(AskError::Overloaded)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pool_that_does_not_answer_is_not_waited_for_long() {
+        let hash = PoolHash { compute: Port::new(Arc::new(Stuck)) };
+        let messages = vec![b"abc".to_vec(), Vec::new()];
+        let expected = Job::new(Operation::Sha256, messages.clone()).digests();
+        let digests = tokio::task::spawn_blocking(move || hash.sha256(messages)).await.expect("hashed");
+        assert_eq!(digests, expected);
+    }
 }

@@ -192,6 +192,7 @@ pub fn engine(
     data: &Data,
     agents: &BTreeMap<AgentId, Ref<Agent>>,
     learner: &Ref<Learner>,
+    teach: Teach,
     feed: Port<Publish>,
     restraint: watch::Receiver<Restraint>,
 ) -> Result<(SupervisorSpec, Ref<Orchestrator>), HomeError> {
@@ -201,9 +202,10 @@ pub fn engine(
         begin: data.writer.port(),
         append: data.writer.port(),
         load_open: data.reader.port(),
+        load_unlearned: data.reader.port(),
         feed,
         choose: learner.port(),
-        teach: Teach::new(learner.port()),
+        teach,
     };
     let (node, most) = (parts.node.clone(), parts.max_open_runs);
     let rules = ChildOptions { cap: 4096, breaker: outside(), ..options(&home) };

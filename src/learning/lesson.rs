@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::ids::{AgentId, RunId, StepId, ToolId};
-use crate::toolkit::output::Status;
+use crate::toolkit::output::{Output, Status};
 use crate::workflow::event::RunEvent;
 use crate::workflow::result::Usage;
 use crate::workflow::run::{Attempt, Run};
@@ -63,8 +63,8 @@ impl StepLesson {
     pub fn success(&self) -> Option<bool> {
         match self.outcome {
             Status::Ok | Status::Degraded => Some(true),
-            Status::Failed | Status::TimedOut | Status::Denied => Some(false),
-            Status::Unavailable | Status::Aborted => None,
+            Status::Failed | Status::TimedOut => Some(false),
+            Status::Unavailable | Status::Denied | Status::Aborted => None,
         }
     }
 }
@@ -75,8 +75,7 @@ pub fn lesson_of(run: &Run, at: DateTime<Utc>, event: &RunEvent, audit_index: Op
         RunEvent::AttemptDone { step, attempt, result, .. } => {
             let place = run.plan().place(step)?;
             let doer = run.doer(place).filter(|doer| doer.facts.learn)?;
-            // Stopped from outside: it says nothing about anybody.
-            if result.output.status == Status::Aborted {
+            if !tells_of_agent(&result.output) {
                 return None;
             }
             Some(Lesson::Step(StepLesson {
@@ -116,6 +115,21 @@ pub fn lesson_of(run: &Run, at: DateTime<Utc>, event: &RunEvent, audit_index: Op
     }
 }
 
+/// Does this result tell how well an agent does its work? An `unavailable` one does not either, but is kept: it tells
+/// what the host has.
+fn tells_of_agent(output: &Output) -> bool {
+    let code = output.reason.as_ref().map_or("", |reason| reason.code.as_str());
+    match output.status {
+        Status::Ok | Status::Degraded | Status::Unavailable => true,
+        // Who asked for something that cannot be, or for more than the limit, made the mistake.
+        Status::Failed | Status::TimedOut => !matches!(code, "invalid_input" | "too_large"),
+        // The grant is refused before the tool begins: it tells who may do what, not how well it is done.
+        Status::Denied => false,
+        // Stopped from outside: it says nothing about anybody.
+        Status::Aborted => false,
+    }
+}
+
 fn agents_of(run: &Run) -> Vec<AgentId> {
     let all = (0..run.plan().steps().len()).filter_map(|place| Some(run.doer(place)?.agent.clone()));
     all.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
@@ -141,4 +155,30 @@ fn steps_of(run: &Run) -> Vec<Value> {
 fn step_times(run: &Run) -> BTreeMap<&StepId, f64> {
     let begun = run.steps().filter(|(_, state)| !state.attempts().is_empty());
     begun.map(|(step, state)| (&step.id, state.attempts().iter().filter_map(Attempt::duration_ms).sum())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toolkit::output::Reason;
+
+    #[test]
+    fn mistakes_of_the_caller_teach_nothing_about_the_agent() {
+        let table = [
+            (Status::Ok, "", true),
+            (Status::Degraded, "no_facility", true),
+            (Status::Unavailable, "no_facility", true),
+            (Status::Failed, "io", true),
+            (Status::Failed, "no_evidence", true),
+            (Status::TimedOut, "timeout", true),
+            (Status::Failed, "invalid_input", false),
+            (Status::Failed, "too_large", false),
+            (Status::Denied, "not_granted", false),
+            (Status::Aborted, "cancelled", false),
+        ];
+        for (status, code, tells) in table {
+            let output = Output::without_data(status, Reason::new(code, "x", "y"));
+            assert_eq!(tells_of_agent(&output), tells, "{status:?} {code}");
+        }
+    }
 }

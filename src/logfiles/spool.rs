@@ -6,9 +6,13 @@
 //! A line is the first 16 hex digits of the SHA-256 of a record, a blank, and the record in JSON. A line that does not
 //! fit its digest is left out: at the end of a file it was torn by a crash. The spool has a bound; beyond it the oldest
 //! segment that nobody is reading goes, and is counted.
+//!
+//! A life that stands still may wake up when another one has taken its files over. What it writes then is read as well,
+//! or refused when the file has gone: nothing is acknowledged that nobody will read.
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -41,17 +45,26 @@ impl Default for Bounds {
 struct Segment {
     number: u64,
     bytes: u64,
+    /// How many of the bytes have landed.
+    landed: u64,
     /// Lines that have not landed.
     records: u64,
+}
+
+/// How far one segment was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Progress {
+    number: u64,
+    until: u64,
+    /// Lines, good or not.
+    lines: u64,
 }
 
 /// Records that were read, and how far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peeked {
     pub records: Vec<String>,
-    until: (u64, u64),
-    /// Lines read in each segment, good or not.
-    lines: Vec<(u64, u64)>,
+    read: Vec<Progress>,
 }
 
 #[derive(Debug)]
@@ -60,8 +73,6 @@ pub struct Spool {
     bounds: Bounds,
     /// From the oldest to the newest.
     segments: VecDeque<Segment>,
-    /// How much of the oldest has landed.
-    head: u64,
     /// The newest, open for writing.
     file: Option<File>,
     next: u64,
@@ -85,51 +96,58 @@ impl Spool {
         numbers.sort_unstable();
         let next = numbers.last().map_or(0, |last| last + 1);
         let (dir, segments) = (dir.to_owned(), VecDeque::new());
-        let mut spool = Spool { dir, bounds, segments, head: 0, file: None, next, reading: None, dropped: 0 };
+        let mut spool = Spool { dir, bounds, segments, file: None, next, reading: None, dropped: 0 };
         for number in numbers {
             let path = spool.path(number);
             let counted = fs::read(&path).map_err(|cause| SpoolError { path: path.clone(), cause })?;
             let records = counted.split_inclusive(|byte| *byte == b'\n').count() as u64;
-            spool.segments.push_back(Segment { number, bytes: counted.len() as u64, records });
+            spool.segments.push_back(Segment { number, bytes: counted.len() as u64, landed: 0, records });
         }
         Ok(spool)
     }
 
-    /// Adds records. They survive the end of this process; see `unsynced` for the end of the machine.
+    /// Adds records, all or none. They survive the end of this process; see `unsynced` for the end of the machine.
     pub fn append(&mut self, records: &[String]) -> Result<(), SpoolError> {
-        for chunk in records.chunks(64) {
-            let mut lines = String::new();
-            for record in chunk {
-                lines.push_str(&digest(record));
-                lines.push(' ');
-                lines.push_str(record);
-                lines.push('\n');
-            }
-            self.write(lines.as_bytes(), chunk.len() as u64)?;
+        let mut lines = String::new();
+        for record in records {
+            lines.push_str(&digest(record));
+            lines.push(' ');
+            lines.push_str(record);
+            lines.push('\n');
         }
-        self.keep_bound();
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8], records: u64) -> Result<(), SpoolError> {
         let full = self.segments.back().is_some_and(|newest| newest.bytes >= self.bounds.segment);
         if self.file.is_none() || full {
             let path = self.path(self.next);
             let made = OpenOptions::new().create_new(true).append(true).open(&path);
             self.file = Some(made.map_err(|cause| SpoolError { path, cause })?);
-            self.segments.push_back(Segment { number: self.next, bytes: 0, records: 0 });
+            self.segments.push_back(Segment { number: self.next, bytes: 0, landed: 0, records: 0 });
             self.next += 1;
         }
-        let path = self.path(self.next - 1);
         let (Some(file), Some(newest)) = (&mut self.file, self.segments.back_mut()) else { return Ok(()) };
-        if let Err(cause) = file.write_all(bytes) {
-            // Half a line may be in the file: whatever follows goes to another one.
-            self.file = None;
+        if let Err(cause) = file.write_all(lines.as_bytes()).and_then(|()| has_name(file)) {
+            let path = self.path(self.next - 1);
+            self.undo();
             return Err(SpoolError { path, cause });
         }
-        newest.bytes += bytes.len() as u64;
-        newest.records += records;
+        newest.bytes += lines.len() as u64;
+        newest.records += records.len() as u64;
+        self.keep_bound();
         Ok(())
+    }
+
+    /// Takes back what an append that failed has left in the newest segment. Without this each try on a full disk
+    /// would leave a part of itself, or an empty file.
+    fn undo(&mut self) {
+        let (Some(file), Some(newest)) = (&self.file, self.segments.back()) else { return };
+        if newest.bytes == 0 {
+            let number = newest.number;
+            self.file = None;
+            self.segments.pop_back();
+            self.remove(number);
+        } else if file.set_len(newest.bytes).and_then(|()| has_name(file)).is_err() {
+            // Half a line may be in the file, or the file is gone: whatever follows goes to another one.
+            self.file = None;
+        }
     }
 
     /// A handle of the newest file, to be flushed on another thread.
@@ -145,9 +163,6 @@ impl Spool {
             let Some(at) = oldest.filter(|at| at + 1 < self.segments.len()) else { return };
             if let Some(segment) = self.segments.remove(at) {
                 self.dropped += segment.records;
-                if at == 0 {
-                    self.head = 0;
-                }
                 self.remove(segment.number);
             }
         }
@@ -155,59 +170,69 @@ impl Spool {
 
     /// Up to `most` of the oldest records; none: the spool is empty. To be followed by `landed` or `again`.
     pub fn peek(&mut self, most: usize) -> Result<Option<Peeked>, SpoolError> {
-        let (mut records, mut lines, mut until) = (Vec::new(), Vec::new(), (0, 0));
-        for (at, segment) in self.segments.iter().enumerate() {
-            let mut offset = if at == 0 { self.head } else { 0 };
+        let (mut records, mut progress) = (Vec::new(), Vec::new());
+        for segment in &self.segments {
             let path = self.path(segment.number);
             let failed = |cause| SpoolError { path: path.clone(), cause };
             let mut file = File::open(&path).map_err(failed)?;
-            file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-            let (mut file, mut line, mut count) = (BufReader::new(file), Vec::new(), 0);
-            while records.len() < most && offset < segment.bytes {
+            file.seek(SeekFrom::Start(segment.landed)).map_err(failed)?;
+            let (mut file, mut line) = (BufReader::new(file), Vec::new());
+            let mut read = Progress { number: segment.number, until: segment.landed, lines: 0 };
+            while records.len() < most && read.until < segment.bytes {
                 line.clear();
-                let read = file.read_until(b'\n', &mut line).map_err(failed)?;
-                if read == 0 {
+                let bytes = file.read_until(b'\n', &mut line).map_err(failed)?;
+                if bytes == 0 {
                     break;
                 }
-                offset += read as u64;
-                count += 1;
+                read.until += bytes as u64;
+                read.lines += 1;
                 records.extend(checked(&line));
             }
-            until = (segment.number, offset);
-            lines.push((segment.number, count));
+            progress.push(read);
             if records.len() >= most {
                 break;
             }
         }
-        if lines.iter().all(|(_, count)| *count == 0) {
+        if progress.iter().all(|read| read.lines == 0) {
             return Ok(None);
         }
-        self.reading = Some(until.0);
-        Ok(Some(Peeked { records, until, lines }))
+        self.reading = progress.last().map(|read| read.number);
+        Ok(Some(Peeked { records, read: progress }))
     }
 
     /// What was read is safe elsewhere.
     pub fn landed(&mut self, peeked: &Peeked) {
         self.reading = None;
-        let (last, offset) = peeked.until;
-        for (number, count) in &peeked.lines {
-            if let Some(segment) = self.segments.iter_mut().find(|segment| segment.number == *number) {
-                segment.records = segment.records.saturating_sub(*count);
+        for read in &peeked.read {
+            let Some(at) = self.segments.iter().position(|segment| segment.number == read.number) else { continue };
+            let segment = &mut self.segments[at];
+            segment.landed = read.until;
+            segment.records = segment.records.saturating_sub(read.lines);
+            let ours = self.file.is_some() && segment.number + 1 == self.next;
+            if segment.landed < segment.bytes || (!ours && self.has_grown(at)) {
+                continue;
             }
-        }
-        while let Some(oldest) = self.segments.front().filter(|oldest| oldest.number <= last) {
-            if oldest.number == last && offset < oldest.bytes {
-                self.head = offset;
-                return;
-            }
-            let number = oldest.number;
-            self.segments.pop_front();
-            self.head = 0;
-            if number + 1 == self.next {
+            if ours {
                 self.file = None;
             }
-            self.remove(number);
+            self.segments.remove(at);
+            self.remove(read.number);
         }
+    }
+
+    /// Has a life that stood still added to this segment after we took it over? It was told that its lessons are kept.
+    fn has_grown(&mut self, at: usize) -> bool {
+        let path = self.path(self.segments[at].number);
+        let segment = &mut self.segments[at];
+        // What cannot be looked at cannot be read either.
+        let Ok(meta) = fs::metadata(&path) else { return false };
+        if meta.len() <= segment.landed {
+            return false;
+        }
+        segment.bytes = meta.len();
+        // How many lines that makes is found out by reading them; until then it counts as one.
+        segment.records = segment.records.max(1);
+        true
     }
 
     /// What was read has not landed and will be read again.
@@ -220,7 +245,7 @@ impl Spool {
     }
 
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).sum::<u64>() - self.head
+        self.segments.iter().map(|segment| segment.bytes.saturating_sub(segment.landed)).sum()
     }
 
     /// Records given up for want of room since the spool was opened.
@@ -238,6 +263,14 @@ impl Spool {
 
     fn path(&self, number: u64) -> PathBuf {
         self.dir.join(format!("{number:012}.{ENDING}"))
+    }
+}
+
+/// An error if the file was removed: another life has brought what it held elsewhere, and would not see more.
+fn has_name(file: &File) -> io::Result<()> {
+    match file.metadata()?.nlink() {
+        0 => Err(io::Error::new(io::ErrorKind::NotFound, "it was taken over and removed")),
+        _ => Ok(()),
     }
 }
 

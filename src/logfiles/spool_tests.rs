@@ -101,3 +101,84 @@ fn what_is_being_read_is_not_dropped() {
     assert_eq!(rest.last(), Some(&record(499)));
     assert_eq!(rest.len(), 480 - dropped);
 }
+
+#[test]
+fn what_a_life_that_stood_still_writes_late_is_read_or_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut stalled = Spool::open(dir.path(), Bounds::default()).expect("opened");
+    fill(&mut stalled, 0..5);
+    let mut spool = Spool::open(dir.path(), Bounds::default()).expect("opened");
+    let peeked = spool.peek(100).expect("read").expect("there");
+    assert_eq!(peeked.records.len(), 5);
+    fill(&mut stalled, 5..8);
+    spool.landed(&peeked);
+    assert!(spool.waiting() > 0, "what was acknowledged meanwhile waits");
+    assert_eq!(drain(&mut spool), (5..8).map(record).collect::<Vec<_>>());
+    assert_eq!(files(dir.path()), 0);
+    // Its file has gone: it must not say that this is kept.
+    stalled.append(&[record(8)]).expect_err("refused");
+    fill(&mut stalled, 8..9);
+    assert_eq!(files(dir.path()), 1, "the next goes to a file that has a name");
+}
+
+/// A file system of this many KiB that is full soon; unmounted at the end.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    /// None, and a word about it, where nothing may be mounted.
+    fn mount(kib: usize) -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let asked = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={kib}k"), "tmpfs"])
+            .arg(dir.path())
+            .output();
+        match asked {
+            Ok(output) if output.status.success() => return Some(Small(dir)),
+            Ok(output) => eprintln!("NOT TESTED: no file system can be mounted here: {}", lossy(&output.stderr)),
+            Err(error) => eprintln!("NOT TESTED: no file system can be mounted here: {error}"),
+        }
+        None
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let gone = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+        assert!(gone.is_ok_and(|status| status.success()), "{} stays mounted", self.0.path().display());
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_full_disk_takes_all_of_an_append_or_nothing_and_collects_no_empty_files() {
+    let Some(disk) = Small::mount(64) else { return };
+    let dir = disk.0.path();
+    let mut spool = Spool::open(dir, Bounds { segment: 10_000, total: 1 << 20 }).expect("opened");
+    // Appends that are larger than a page are the ones that a full disk cuts in the middle.
+    let append = |from: usize| (from..from + 200).map(record).collect::<Vec<_>>();
+    let mut kept = 0;
+    let fault = loop {
+        match spool.append(&append(kept)) {
+            Ok(()) => kept += 200,
+            Err(fault) => break fault,
+        }
+    };
+    assert_eq!(fault.cause.kind(), io::ErrorKind::StorageFull, "{fault:?}");
+    let (there, bytes) = (files(dir), spool.bytes());
+    for _ in 0..50 {
+        spool.append(&append(kept)).expect_err("the disk is full");
+    }
+    assert_eq!((files(dir), spool.bytes(), spool.waiting()), (there, bytes, kept as u64));
+    let on_disk: u64 =
+        fs::read_dir(dir).expect("listed").map(|entry| entry.expect("entry").metadata().expect("meta").len()).sum();
+    assert_eq!(on_disk, bytes, "a try that failed leaves nothing behind");
+    // What lands makes room, and the same append goes through.
+    while spool.append(&append(kept)).is_err() {
+        let peeked = spool.peek(100).expect("read").expect("there");
+        spool.landed(&peeked);
+    }
+    assert_eq!(drain(&mut spool).last(), Some(&record(kept + 199)));
+}

@@ -1,5 +1,6 @@
 //! What can be asked of the worker pool.
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::Message;
 
@@ -13,6 +14,9 @@ pub enum ComputeError {
     #[error("the workers that took this on ended before it was done")]
     Lost,
 }
+
+/// Who asks can hash on a thread of its own, and does so when the pool takes longer than this.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The digest of each message, in order.
 #[derive(Debug, Clone, Message)]

@@ -60,6 +60,19 @@ pub struct LearnerStatus {
     pub dropped: u64,
 }
 
+/// How far the handing over of lessons to the learner is.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "HandOver")]
+pub struct GetHandOver;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HandOver {
+    /// Lessons that the learner has not taken in yet: they are in memory only.
+    pub waiting: u64,
+    /// Lessons given up since the service began, because too many waited.
+    pub dropped: u64,
+}
+
 /// A drill: the learner panics, as a fault of its own would make it.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]

@@ -35,6 +35,14 @@ impl AskError {
     pub fn certainly_not_executed(&self) -> bool {
         matches!(self, AskError::Unavailable { .. } | AskError::Overloaded)
     }
+
+    /// The reason without the time that differs at each try: for those who tell the log of changes only.
+    pub fn lasting_text(&self) -> String {
+        match self {
+            AskError::Unavailable { reason, .. } => reason.clone().into_owned(),
+            other => other.to_string(),
+        }
+    }
 }
 
 pub type Reply<M> = Pin<Box<dyn Future<Output = Result<<M as Message>::Result, AskError>> + Send>>;

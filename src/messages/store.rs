@@ -8,6 +8,7 @@ use crate::audit::entry::Entry;
 use crate::ids::{AgentId, RunId, ToolId};
 
 use crate::workflow::record::Appended;
+use crate::workflow::record::DamagedRun;
 use crate::workflow::record::JournalRow;
 use crate::workflow::record::RunHeader;
 use crate::workflow::record::RunOutcome;
@@ -42,10 +43,15 @@ pub struct AppendRun {
 #[rtype(result = "Result<std::ops::Range<u64>, StoreError>")]
 pub struct AppendEntries(pub Vec<Entry>);
 
-/// All runs of this node that have not ended, oldest first.
+/// All runs of this node that have not ended, oldest first; a damaged one does not keep the others away.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Result<Vec<StoredRun>, StoreError>")]
+#[rtype(result = "Result<Vec<Result<StoredRun, DamagedRun>>, StoreError>")]
 pub struct LoadOpenRuns;
+
+/// Of the newest runs of this node, up to 200, those that ended and that nothing was learned of.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Vec<Result<StoredRun, DamagedRun>>, StoreError>")]
+pub struct LoadUnlearnedRuns;
 
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Option<StoredRun>, StoreError>")]

@@ -27,11 +27,14 @@ struct Raw {
     audit_index: Option<i64>,
 }
 
-/// A row as loaded: its run, itself, the audit index of its entry.
-pub(super) type Loaded = (RunId, JournalRow, Option<u64>);
+/// A row as loaded: itself, and the audit index of its entry.
+pub(super) type Loaded = (JournalRow, Option<u64>);
 
-/// All rows of these runs, by run and sequence number.
-pub(super) async fn load(connection: &mut Connection, runs: &[RunId]) -> Result<Vec<Loaded>, StoreError> {
+/// All rows of these runs, by run and sequence number; damage is that of the row.
+pub(super) async fn load(
+    connection: &mut Connection,
+    runs: &[RunId],
+) -> Result<Vec<(RunId, Result<Loaded, StoreError>)>, StoreError> {
     let rows: Vec<Raw> = journal::table
         .select(Raw::as_select())
         .filter(journal::run_id.eq_any(runs.iter().map(|run| run.0)))
@@ -39,7 +42,7 @@ pub(super) async fn load(connection: &mut Connection, runs: &[RunId]) -> Result<
         .load(connection)
         .await
         .map_err(|error| from_query(&error))?;
-    rows.into_iter().map(Raw::checked).collect()
+    Ok(rows.into_iter().map(|raw| (RunId(raw.run_id), raw.checked())).collect())
 }
 
 /// The newest audit index of each of these runs that has one.
@@ -79,7 +82,7 @@ pub async fn last_attempt(
         .await
         .optional()
         .map_err(|error| from_query(&error))?;
-    found.map(|raw| raw.checked().map(|(run, row, _)| (run, row))).transpose()
+    found.map(|raw| Ok((RunId(raw.run_id), raw.checked()?.0))).transpose()
 }
 
 impl Raw {
@@ -98,7 +101,7 @@ impl Raw {
             entry: None,
         };
         let index = audit_index.map(u64::try_from).transpose();
-        Ok((RunId(run_id), row, index.map_err(|_| fault("its audit index is negative".into()))?))
+        Ok((row, index.map_err(|_| fault("its audit index is negative".into()))?))
     }
 }
 

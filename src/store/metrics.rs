@@ -43,7 +43,7 @@ const ADD_STEPS: &str = "\
         task_text, successes, failures) \
         SELECT DISTINCT ON (agent_id, task_type, hash, hour) $1, agent_id, task_type, run_id, step, attempt, hash, \
             hour, text, count(*) FILTER (WHERE outcome IN ('ok', 'degraded')) OVER w, \
-            count(*) FILTER (WHERE outcome IN ('failed', 'timed_out', 'denied')) OVER w \
+            count(*) FILTER (WHERE outcome IN ('failed', 'timed_out')) OVER w \
         FROM fresh WINDOW w AS (PARTITION BY agent_id, task_type, hash, hour) \
         ORDER BY agent_id, task_type, hash, hour, vector IS NULL \
         ON CONFLICT (node, agent_id, task_type, task_hash, hour) DO UPDATE \

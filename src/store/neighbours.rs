@@ -127,7 +127,7 @@ pub async fn samples(
 fn success(outcome: &str) -> Option<bool> {
     match outcome {
         "ok" | "degraded" => Some(true),
-        "failed" | "timed_out" | "denied" => Some(false),
+        "failed" | "timed_out" => Some(false),
         _ => None,
     }
 }

@@ -2,7 +2,10 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, Queryable, Selectable, SelectableHelper};
+use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, QueryableByName, Selectable, SelectableHelper, sql_query,
+};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
@@ -12,7 +15,7 @@ use crate::store::database::{Connection, Readers};
 use crate::store::error::from_query;
 use crate::store::journal;
 use crate::store::schema::runs;
-use crate::workflow::record::JournalRow;
+use crate::workflow::record::DamagedRun;
 use crate::workflow::record::RunHeader;
 use crate::workflow::record::RunOutcome;
 use crate::workflow::record::RunPage;
@@ -41,6 +44,12 @@ struct Raw {
     finished: Option<DateTime<Utc>>,
 }
 
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = SqlUuid)]
+    run_id: Uuid,
+}
+
 /// A run with its journal.
 pub async fn load(readers: &Readers, run: RunId) -> Result<Option<StoredRun>, StoreError> {
     let mut connection = readers.get().await?;
@@ -52,11 +61,15 @@ pub async fn load(readers: &Readers, run: RunId) -> Result<Option<StoredRun>, St
         .optional()
         .map_err(|error| from_query(&error))?;
     let Some(raw) = found else { return Ok(None) };
-    Ok(with_journals(&mut connection, vec![raw]).await?.pop())
+    let loaded = with_journals(&mut connection, vec![raw]).await?.pop();
+    loaded.transpose().map_err(|damaged| damaged.cause)
 }
 
+/// A run with its journal, unless that is damaged.
+pub type Loaded = Result<StoredRun, DamagedRun>;
+
 /// All runs of the node that have not ended, oldest first, with their journals.
-pub async fn load_open(readers: &Readers, node: &NodeId) -> Result<Vec<StoredRun>, StoreError> {
+pub async fn load_open(readers: &Readers, node: &NodeId) -> Result<Vec<Loaded>, StoreError> {
     let mut connection = readers.get().await?;
     let mut open: Vec<Raw> = runs::table
         .select(Raw::as_select())
@@ -72,6 +85,30 @@ pub async fn load_open(readers: &Readers, node: &NodeId) -> Result<Vec<StoredRun
         loaded.extend(with_journals(&mut connection, chunk).await?);
     }
     Ok(loaded)
+}
+
+/// Of the newest runs of the node those that ended and that nothing was learned of, with their journals. The id of a
+/// run tells its age, so no index is needed.
+pub async fn load_unlearned(readers: &Readers, node: &NodeId) -> Result<Vec<Loaded>, StoreError> {
+    let mut connection = readers.get().await?;
+    let found: Vec<Found> = sql_query(
+        "SELECT run_id FROM (SELECT run_id FROM ledger.runs WHERE node = $1 AND finished IS NOT NULL \
+            ORDER BY run_id DESC LIMIT $2) AS newest \
+         WHERE NOT EXISTS (SELECT FROM system_coordination_log AS s WHERE s.coordination_id = newest.run_id)",
+    )
+    .bind::<Text, _>(node.as_str())
+    .bind::<BigInt, _>(CHUNK as i64)
+    .load(&mut connection)
+    .await
+    .map_err(|error| from_query(&error))?;
+    let ended: Vec<Raw> = runs::table
+        .select(Raw::as_select())
+        .filter(runs::run_id.eq_any(found.into_iter().map(|found| found.run_id)))
+        .order(runs::run_id)
+        .load(&mut connection)
+        .await
+        .map_err(|error| from_query(&error))?;
+    with_journals(&mut connection, ended).await
 }
 
 /// A page of runs of all nodes, newest first.
@@ -114,22 +151,28 @@ pub async fn list(
     Ok(RunPage { runs, next: ids.last().copied().filter(|_| more) })
 }
 
-async fn with_journals(connection: &mut Connection, raws: Vec<Raw>) -> Result<Vec<StoredRun>, StoreError> {
+async fn with_journals(connection: &mut Connection, raws: Vec<Raw>) -> Result<Vec<Loaded>, StoreError> {
     let ids: Vec<RunId> = raws.iter().map(|raw| RunId(raw.run_id)).collect();
-    let mut rows: HashMap<RunId, Vec<(JournalRow, Option<u64>)>> = HashMap::with_capacity(raws.len());
-    for (run, row, index) in journal::load(connection, &ids).await? {
-        rows.entry(run).or_default().push((row, index));
+    let mut rows: HashMap<RunId, Result<Vec<journal::Loaded>, StoreError>> = HashMap::with_capacity(raws.len());
+    for (run, row) in journal::load(connection, &ids).await? {
+        let of_run = rows.entry(run).or_insert_with(|| Ok(Vec::new()));
+        match (of_run.as_mut(), row) {
+            (Ok(rows), Ok(row)) => rows.push(row),
+            // The first damaged row of a run is the one that is told.
+            (Ok(_), Err(damaged)) => *of_run = Err(damaged),
+            (Err(_), _) => {}
+        }
     }
-    raws.into_iter()
-        .map(|raw| {
-            let rows = rows.remove(&RunId(raw.run_id)).unwrap_or_default();
-            raw.checked(rows)
-        })
-        .collect()
+    let put_together = |raw: Raw| {
+        let run = RunId(raw.run_id);
+        let rows = rows.remove(&run).unwrap_or_else(|| Ok(Vec::new()));
+        rows.and_then(|rows| raw.checked(rows)).map_err(|cause| DamagedRun { run, cause })
+    };
+    Ok(raws.into_iter().map(put_together).collect())
 }
 
 impl Raw {
-    fn checked(self, rows: Vec<(JournalRow, Option<u64>)>) -> Result<StoredRun, StoreError> {
+    fn checked(self, rows: Vec<journal::Loaded>) -> Result<StoredRun, StoreError> {
         let run = RunId(self.run_id);
         let damaged =
             |detail: String| StoreError::Damaged { table: "ledger.runs", detail: format!("run {run}: {detail}") };

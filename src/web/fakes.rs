@@ -18,7 +18,7 @@ use crate::ids::StepId;
 use crate::ids::ToolId;
 use crate::messages::auditor::SignedHead;
 use crate::messages::compute::PoolStatus;
-use crate::messages::learner::LearnerStatus;
+use crate::messages::learner::{HandOver, LearnerStatus};
 use crate::messages::orchestrator::EngineStatus;
 use crate::messages::port::AskError;
 use crate::messages::port::Port;
@@ -128,7 +128,12 @@ pub fn edges() -> Edges {
             stats: Arc::new(BTreeMap::new()),
             drill: None,
         },
-        learner: Learner { predict: shut(), status: Port::answering(|_| Ok(LearnerStatus::default())), drill: None },
+        learner: Learner {
+            predict: shut(),
+            status: Port::answering(|_| Ok(LearnerStatus::default())),
+            hand_over: Port::answering(|_| Ok(HandOver::default())),
+            drill: None,
+        },
         compute: Compute { status: Port::answering(|_| Ok(PoolStatus { workers: 3, ..PoolStatus::default() })) },
         supervision: Supervision { tree: Port::answering(|_| Ok(worker("root"))), drill: None },
         tools: Tools { specs: Arc::new(Vec::new()), catalog },

@@ -5,6 +5,7 @@ use actix_web::web::{Data, Payload};
 use crate::api;
 use crate::api::learner::Question;
 use crate::learning::rank::Ranking;
+use crate::messages::learner::GetHandOver;
 use crate::messages::learner::GetLearnerStatus;
 use crate::messages::learner::PanicLearner;
 use crate::messages::learner::Predict;
@@ -17,6 +18,7 @@ use crate::web::error::ApiError;
 pub struct Learner {
     pub predict: Port<Predict>,
     pub status: Port<GetLearnerStatus>,
+    pub hand_over: Port<GetHandOver>,
     /// None: the configuration allows no drills.
     pub drill: Option<Port<PanicLearner>>,
 }
@@ -41,11 +43,14 @@ pub async fn predict(deps: Data<Learner>, payload: Payload) -> Result<HttpRespon
 
 pub async fn status(deps: Data<Learner>) -> Result<HttpResponse, ApiError> {
     let status = deps.status.ask(GetLearnerStatus).await?;
+    let hand_over = deps.hand_over.ask(GetHandOver).await?;
     Ok(HttpResponse::Ok().json(api::learner::LearnerStatus {
         waiting: status.waiting,
         bytes: status.bytes,
         landed: status.landed,
         dropped: status.dropped,
+        offered: hand_over.waiting,
+        offers_dropped: hand_over.dropped,
     }))
 }
 
@@ -82,7 +87,7 @@ mod tests {
 
     use super::*;
     use crate::learning::rank::Ranked;
-    use crate::messages::learner::LearnError;
+    use crate::messages::learner::{HandOver, LearnError, LearnerStatus};
     use crate::web::asked::{ask, request};
     use crate::web::fakes::edges;
     use crate::web::routes::Edges;
@@ -138,6 +143,16 @@ mod tests {
         let away = answering(|_| Err(LearnError::Past { detail: "the database is away".to_owned() }));
         let answer = ask(away, request("POST /api/v1/agents/predict").set_payload(r#"{"task": "a"}"#)).await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
+    }
+
+    #[actix_web::test]
+    async fn the_status_tells_what_waits_on_disk_and_what_waits_before_it() {
+        let mut edges = edges();
+        edges.learner.status = Port::answering(|_| Ok(LearnerStatus { waiting: 1, bytes: 2, landed: 3, dropped: 4 }));
+        edges.learner.hand_over = Port::answering(|_| Ok(HandOver { waiting: 5, dropped: 6 }));
+        let answer = ask(edges, request("GET /api/v1/learner")).await;
+        let expected = json!({"waiting": 1, "bytes": 2, "landed": 3, "dropped": 4, "offered": 5, "offers_dropped": 6});
+        assert_eq!(answer.json(), expected);
     }
 
     #[actix_web::test]

@@ -147,6 +147,10 @@ fn head(fields: &Map<String, Value>, default_name: &str, world: &World, reader: 
     if name.is_some_and(|name| name.is_empty() || name.len() > LONGEST_NAME) {
         reader.fault("/name", format!("must have 1 to {LONGEST_NAME} bytes"));
     }
+    // It stands in lists and on terminals, and the database keeps no NUL in a text.
+    if let Some(control) = name.and_then(|name| name.chars().find(|char| char.is_control())) {
+        reader.fault("/name", format!("has the control character U+{:04X}", u32::from(control)));
+    }
     let modes = Mode::ALL.map(|mode| (mode.as_str(), mode));
     let mode = fields.get("mode").and_then(|value| reader.word(value, "/mode", &modes));
     let priorities = Priority::ALL.map(|priority| (priority.as_str(), priority));

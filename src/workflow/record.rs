@@ -25,6 +25,15 @@ pub enum StoreError {
     Damaged { table: &'static str, detail: String },
 }
 
+/// A stored run that cannot be taken up: a row of it was changed by other hands. Other runs are not concerned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("run {run} cannot be read from the database")]
+pub struct DamagedRun {
+    pub run: RunId,
+    #[source]
+    pub cause: StoreError,
+}
+
 /// One event of a run, as it is stored. `kind` and the columns beside it are for finding; `body` is the event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JournalRow {

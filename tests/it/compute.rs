@@ -1,16 +1,23 @@
 //! The worker pool under its supervisor: many callers, workers that end in the middle, more work than it may hold.
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use dsmil::actors::child::{ChildOptions, ChildSpec, Place};
 use dsmil::actors::compute::pool::Pool;
+use dsmil::actors::home::Home;
 use dsmil::actors::root::{RootHandle, start_root};
 use dsmil::actors::slot::Ref;
+use dsmil::actors::supervisor::SupervisorSpec;
 use dsmil::app::tree_compute::compute;
+use dsmil::clock;
 use dsmil::compute::digests::{Job, Operation};
 use dsmil::config::compute::ComputeConfig;
-use dsmil::messages::compute::{Compute, ComputeError, GetPoolStatus};
-use dsmil::messages::port::AskError;
+use dsmil::messages::compute::{Compute, ComputeError, GetPoolStatus, Work};
+use dsmil::messages::port::{AskError, Port};
 use dsmil::messages::supervision::{Describe, Ending, RestartChild};
+use dsmil::resilience::restart::Intensity;
+use dsmil::resilience::roster::Strategy;
 use futures_util::future::join_all;
 
 async fn start(workers: usize, queue: usize) -> (RootHandle, Ref<Pool>) {
@@ -72,6 +79,33 @@ async fn workers_that_panic_under_load_lose_no_job() {
     let restarts: u64 =
         tree.children.iter().filter(|child| child.name.starts_with("worker")).map(|child| child.restarts).sum();
     assert!(restarts >= 2, "{tree:?}");
+    root.shutdown(Duration::from_secs(10)).await;
+}
+
+#[actix::test]
+async fn a_worker_that_is_away_is_asked_again_when_it_said() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let pause = Duration::from_millis(300);
+    let worker = Port::answering(move |Work(jobs): Work| match count.fetch_add(1, Ordering::SeqCst) {
+        0 | 1 => Err(AskError::Unavailable { retry_after: pause, reason: "starting again".into() }),
+        _ => Ok(jobs.iter().map(|job| job.digests()).collect()),
+    });
+    let home = Home::start("compute").expect("a thread");
+    let options = ChildOptions { breaker: None, ..ChildOptions::at(Place::Shared(home)) };
+    let (spec, pool) = ChildSpec::worker("pool", options, move || Pool::new(vec![worker.clone()]));
+    let intensity = Intensity { max: 3, within: Duration::from_secs(60) };
+    let spec = SupervisorSpec { name: "root".into(), strategy: Strategy::OneForOne, intensity, children: vec![spec] };
+    let root = start_root(spec, |_| ()).expect("a tree");
+    while pool.port().ask(GetPoolStatus).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let (job, begun) = (job(1, 10), clock::now());
+    assert_eq!(pool.port().ask(Compute(Arc::clone(&job))).await, Ok(Ok(job.digests())));
+    assert!(clock::now() - begun >= 2 * pause, "{:?}", clock::now() - begun);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    let status = pool.port().ask(GetPoolStatus).await.expect("a status");
+    assert_eq!((status.batches, status.jobs, status.again), (1, 1, 0), "what was refused was no batch");
     root.shutdown(Duration::from_secs(10)).await;
 }
 

@@ -1,8 +1,11 @@
 //! What was accepted survives the death of the service, and the audit log can prove it.
 use std::collections::BTreeMap;
+use std::fs;
 
+use dsmil::store::database::Database;
 use serde_json::{Value, json};
 
+use crate::support::database::sql;
 use crate::support::service::{Home, Service};
 
 const READERS: [&str; 7] =
@@ -52,6 +55,26 @@ fn fifty_runs_finish_after_the_service_was_killed_among_them() {
         }
     }
     check_audit(&home, service, &runs);
+}
+
+#[test]
+fn a_run_whose_journal_was_damaged_is_named_and_the_others_go_on() {
+    let home = Home::new();
+    let service = Service::start(&home);
+    let runs: Vec<String> = (0..3).map(|n| service.submit(&document(n))).collect();
+    let database = Database::on_socket(&home.data().join("postgres/socket"), 5433, "dsmil");
+    let damage = format!("UPDATE state.journal SET agent = 'nobody here' WHERE seq = 1 AND run_id = '{}'", runs[1]);
+    sql(&database, &damage);
+    service.kill();
+    let service = Service::start(&home);
+    for run in [&runs[0], &runs[2]] {
+        assert_eq!(service.finished(run)["status"], "succeeded");
+    }
+    let log = fs::read_to_string(home.path("serve.log")).expect("a log");
+    let told = log.lines().find(|line| line.contains("cannot be taken up")).expect("it is told");
+    for word in [runs[1].as_str(), "row 1 of run", "nobody here", "UPDATE ledger.runs"] {
+        assert!(told.contains(word), "no `{word}` in {told}");
+    }
 }
 
 /// The log verifies offline, and tells of each run once: accepted, each of its steps done, finished.

@@ -1,6 +1,7 @@
 //! The orchestrator between a store and agents that do as they are told. Time is paused, so that retries pass at once.
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_rt::{Arbiter, System};
@@ -14,8 +15,8 @@ use dsmil::actors::supervisor::SupervisorSpec;
 use dsmil::actors::teach::Teach;
 use dsmil::ids::{AgentId, NodeId, RunId, ToolId};
 use dsmil::messages::agent::RunStep;
-use dsmil::messages::learner::Choose;
-use dsmil::messages::orchestrator::{GetEngineStatus, GetRun, StartError, StartRun, WatchRun};
+use dsmil::messages::learner::{Choose, LearnError};
+use dsmil::messages::orchestrator::{CancelRun, GetEngineStatus, GetRun, StartError, StartRun, WatchRun};
 use dsmil::messages::port::Port;
 use dsmil::messages::store::AppendRun;
 use dsmil::recovery::action::Restraint;
@@ -24,13 +25,14 @@ use dsmil::resilience::roster::Strategy;
 use dsmil::toolkit::output::Output;
 use dsmil::workflow::check::check;
 use dsmil::workflow::plan::Plan;
-use dsmil::workflow::record::{Appended, StoreError, StoredRun};
+use dsmil::workflow::record::{Appended, DamagedRun, StoreError, StoredRun};
 use dsmil::workflow::result::StepResult;
 use dsmil::workflow::step::{Choice, Doer, Task, ToolFacts};
 use dsmil::workflow::world::{AgentFacts, World};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// What the store does with the appends that come, one after the other; those that follow are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +54,8 @@ struct Outside {
     fates: Arc<Mutex<VecDeque<Fate>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
     stored: Arc<Mutex<Vec<AppendRun>>>,
+    /// How often the learner was asked for a choice and had none.
+    put_off: Arc<AtomicUsize>,
 }
 
 impl Outside {
@@ -78,6 +82,15 @@ impl Outside {
             duration_ms: 1.0,
             usage: None,
         }
+    }
+
+    /// The learner cannot answer yet what it is asked `later`.
+    fn asked_to_choose(&self, task: &Task) -> Result<Result<Choice, String>, LearnError> {
+        if task.text == "later" {
+            self.put_off.fetch_add(1, Ordering::Relaxed);
+            return Err(LearnError::Past { detail: "the database is away".to_owned() });
+        }
+        Ok(self.choose(task))
     }
 
     /// TESTBED does what is asked in one word.
@@ -117,7 +130,7 @@ fn plan() -> Plan {
 /// Runs a test with an orchestrator that found `open` runs in the journal.
 fn with_engine<F: Future<Output = ()>>(
     outside: Outside,
-    open: Vec<StoredRun>,
+    open: Vec<Result<StoredRun, DamagedRun>>,
     test: impl FnOnce(Ref<Orchestrator>) -> F,
 ) {
     let runtime =
@@ -130,8 +143,9 @@ fn with_engine<F: Future<Output = ()>>(
             begin: Port::answering(|_| Ok(Ok(1))),
             append: Port::answering(move |append| Ok(appending.append(append))),
             load_open: Port::answering(move |_| Ok(Ok(open.clone()))),
+            load_unlearned: Port::answering(|_| Ok(Ok(Vec::new()))),
             feed: Port::answering(|_| Ok(())),
-            choose: Port::answering(move |Choose(task)| Ok(Ok(choosing.choose(&task)))),
+            choose: Port::answering(move |Choose(task)| Ok(choosing.asked_to_choose(&task))),
             teach: Teach::new(Port::answering(|_| Ok(Ok(())))),
         };
         let home = Home::given("test", Arbiter::current());
@@ -226,6 +240,26 @@ fn a_run_that_may_be_stored_is_never_forgotten() {
 }
 
 #[test]
+fn for_a_run_that_was_cancelled_the_learner_is_asked_no_more() {
+    let outside = Outside::default();
+    with_engine(outside.clone(), Vec::new(), async |engine| {
+        let document = json!({"name": "later", "steps": [{"id": "a", "task": "later", "timeout": "10m"}]});
+        let plan = check(&document, &world()).expect("a plan");
+        let started = engine.port().ask(StartRun { plan, by: "token:test".into() }).await.expect("answered");
+        let run = started.expect("accepted");
+        while outside.put_off.load(Ordering::Relaxed) < 3 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(engine.port().ask(CancelRun { run, by: "token:test".into() }).await, Ok(Ok(true)));
+        ended(&engine, run).await;
+        let before = outside.put_off.load(Ordering::Relaxed);
+        // Paused time: these minutes pass at once, and would hold dozens of questions.
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert_eq!(outside.put_off.load(Ordering::Relaxed), before);
+    });
+}
+
+#[test]
 fn what_the_last_start_left_open_goes_on_from_its_journal() {
     let first = Outside::default();
     with_engine(first.clone(), Vec::new(), async |engine| {
@@ -242,7 +276,9 @@ fn what_the_last_start_left_open_goes_on_from_its_journal() {
         rows: accepted.rows.into_iter().map(|row| (row, None)).collect(),
     };
     let (second, run) = (Outside::default(), stored.header.run);
-    with_engine(second.clone(), vec![stored], async |engine| {
+    let cause = StoreError::Damaged { table: "state.journal", detail: "row 1".into() };
+    let damaged = DamagedRun { run: RunId(Uuid::nil()), cause };
+    with_engine(second.clone(), vec![Err(damaged), Ok(stored)], async |engine| {
         ended(&engine, run).await;
         assert_eq!(engine.port().ask(GetRun(run)).await, Ok(None), "it has ended: the store has it");
     });

@@ -19,8 +19,9 @@ use dsmil::learning::embed::Embedder;
 use dsmil::learning::lesson::{Lesson, StepLesson};
 use dsmil::learning::rank::Rules;
 use dsmil::logfiles::spool::Bounds;
-use dsmil::messages::learner::{Choose, GetLearnerStatus, LearnError, PanicLearner, Predict, StoreLessons};
+use dsmil::messages::learner::{Choose, GetLearnerStatus, Learn, LearnError, PanicLearner, Predict, StoreLessons};
 use dsmil::messages::port::Port;
+use dsmil::messages::supervision::Describe;
 use dsmil::resilience::backoff::Backoff;
 use dsmil::resilience::restart::Intensity;
 use dsmil::resilience::roster::Strategy;
@@ -106,7 +107,7 @@ fn lesson(n: u128) -> Lesson {
 
 fn teach(teach: &Teach, numbers: std::ops::Range<u128>) {
     for n in numbers {
-        actix_rt::spawn(teach.hand_over(vec![lesson(n)]).expect("there is room"));
+        assert!(teach.hand_over(vec![lesson(n)]), "there is room");
     }
 }
 
@@ -143,7 +144,7 @@ async fn an_ordered_stop_brings_what_waits() {
     let (root, learner) = start(dir.path(), &outside);
     let lessons = (0..700).map(lesson).collect::<Vec<_>>();
     let learn = learner.port();
-    while !matches!(learn.ask(dsmil::messages::learner::Learn(lessons.clone())).await, Ok(Ok(()))) {
+    while !matches!(learn.ask(Learn(lessons.clone())).await, Ok(Ok(()))) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let farewell = root.shutdown(Duration::from_secs(20)).await;
@@ -164,6 +165,33 @@ async fn a_learner_that_panics_under_load_loses_nothing() {
         }
     }
     outside.until(1_000).await;
+    root.shutdown(Duration::from_secs(10)).await;
+}
+
+#[actix::test]
+async fn a_learner_whose_spool_cannot_be_read_is_started_again_and_works() {
+    let (dir, outside) = (tempfile::tempdir().expect("a directory"), Outside::default());
+    outside.away.store(true, Ordering::SeqCst);
+    let (root, learner) = start(dir.path(), &outside);
+    let learn = learner.port();
+    let keep = async |n: u128| {
+        while !matches!(learn.ask(Learn(vec![lesson(n)])).await, Ok(Ok(()))) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    keep(1).await;
+    for file in std::fs::read_dir(dir.path()).expect("listed") {
+        std::fs::remove_file(file.expect("a file").path()).expect("removed");
+    }
+    let give_up = clock::now() + Duration::from_secs(60);
+    let restarts = async || root.describe.ask(Describe).await.expect("a tree").children[0].restarts;
+    while restarts().await == 0 {
+        assert!(clock::now() < give_up, "the learner stays up without its spool");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    outside.away.store(false, Ordering::SeqCst);
+    keep(2).await;
+    outside.until(1).await;
     root.shutdown(Duration::from_secs(10)).await;
 }
 

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::support::database;
 use crate::support::records::node;
 use crate::support::service::{Home, Service};
+use crate::support::until;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -155,7 +156,7 @@ fn document(n: usize) -> Value {
 }
 
 /// Waits until as much was learned as was done, and looks for doubles.
-fn all_is_learned(home: &Home, runs: usize) {
+fn all_is_learned(home: &Home, service: &Service, runs: usize) {
     let count = "SELECT (SELECT count(*) FROM agent_performance_metrics) || ' ' || \
                  (SELECT count(*) FROM system_coordination_log)";
     let expected = format!("{} {runs}", 2 * runs);
@@ -168,12 +169,18 @@ fn all_is_learned(home: &Home, runs: usize) {
         assert!(clock::now() < give_up, "{found}, not {expected}");
         std::thread::park_timeout(Duration::from_millis(50));
     }
-    // Whatever comes later would be a double.
-    let waiting = |service: &str| sql(home, service);
+    // Whatever comes later would be a double: nothing may be on its way any more.
+    until("the learner has nothing left", || {
+        let learner = service.get("/api/v1/learner").json();
+        (learner["waiting"] == 0 && learner["offered"] == 0).then_some(())
+    });
+    assert_eq!(sql(home, count), expected, "the same was stored twice");
     assert_eq!(
-        waiting("SELECT count(*) FROM (SELECT DISTINCT run_id, step, attempt FROM agent_performance_metrics) t"),
+        sql(home, "SELECT count(*) FROM (SELECT DISTINCT run_id, step, attempt FROM agent_performance_metrics) t"),
         (2 * runs).to_string()
     );
+    let weights = "SELECT sum(successes), sum(failures) FROM agent_task_hours";
+    assert_eq!(sql(home, weights), format!("{}|0", 2 * runs), "each attempt weighs once");
 }
 
 #[test]
@@ -183,7 +190,7 @@ fn what_agents_did_is_learned_with_its_proof_and_asked_for_again() {
     let runs: Vec<String> = (0..3).map(|n| service.submit(&document(n))).collect();
     let last = service.finished(&runs[2]);
     runs.iter().for_each(|run| assert_eq!(service.finished(run)["status"], "succeeded"));
-    all_is_learned(&home, 3);
+    all_is_learned(&home, &service, 3);
     let row = sql(
         &home,
         "SELECT count(*) FILTER (WHERE success_rate = 100), count(*) FILTER (WHERE resource_usage ? 'cpu_ms'), \
@@ -298,13 +305,7 @@ fn lessons_land_exactly_once_though_database_and_learner_die_under_load() {
     for run in &runs {
         assert_eq!(service.finished(run)["status"], "succeeded");
     }
-    all_is_learned(&home, runs.len());
-    let give_up = clock::now() + PATIENCE;
-    while service.get("/api/v1/learner").json()["waiting"] != 0 {
-        assert!(clock::now() < give_up, "lessons wait although the database is back");
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
-    all_is_learned(&home, runs.len());
+    all_is_learned(&home, &service, runs.len());
 }
 
 #[test]
@@ -330,10 +331,5 @@ fn a_database_that_stands_still_for_a_while_costs_no_lesson() {
     for run in &runs {
         assert_eq!(service.finished(run)["status"], "succeeded");
     }
-    let give_up = clock::now() + PATIENCE;
-    while service.get("/api/v1/learner").json()["waiting"] != 0 {
-        assert!(clock::now() < give_up, "lessons wait although the database is back");
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
-    all_is_learned(&home, runs.len());
+    all_is_learned(&home, &service, runs.len());
 }

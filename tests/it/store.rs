@@ -147,8 +147,43 @@ async fn runs_are_listed_newest_first_in_pages() {
 
     let open = runs::load_open(&readers, &node()).await.expect("read");
     let expected: Vec<_> = ids.iter().rev().filter(|run| **run != ids[1]).copied().collect();
+    let open: Vec<_> = open.into_iter().map(|run| run.expect("not damaged")).collect();
     assert_eq!(open.iter().map(|run| run.header.run).collect::<Vec<_>>(), expected, "oldest first, without the ended");
     assert_eq!(open[1].rows.len(), 2);
+}
+
+#[tokio::test]
+async fn a_damaged_run_does_not_keep_the_others_away() {
+    let (asking, readers, database) = store().await;
+    let ids = [new_run(), new_run(), new_run()];
+    for run in ids {
+        asking.indexes(begin(run, vec![row(0), row(1)])).await;
+    }
+    sql(&database, &format!("UPDATE state.journal SET agent = 'nobody here' WHERE seq = 1 AND run_id = '{}'", ids[1]));
+    let open = runs::load_open(&readers, &node()).await.expect("read");
+    let loaded: Vec<_> = open.iter().filter_map(|run| Some(run.as_ref().ok()?.header.run)).collect();
+    assert_eq!(loaded, [ids[0], ids[2]]);
+    let damaged = open[1].as_ref().expect_err("damaged");
+    let said = damaged.cause.to_string();
+    assert_eq!(damaged.run, ids[1]);
+    assert!(said.contains("row 1 of run") && said.contains("nobody here"), "{said}");
+    assert_eq!(runs::load(&readers, ids[1]).await, Err(damaged.cause.clone()));
+}
+
+#[tokio::test]
+async fn ended_runs_that_taught_nothing_are_found() {
+    let (asking, readers, database) = store().await;
+    let (open, taught, untaught) = (new_run(), new_run(), new_run());
+    asking.indexes(begin(open, vec![row(0)])).await;
+    for run in [taught, untaught] {
+        let ended = Work::run(run, Some(header(run, "baseline")), vec![row(0)], "succeeded".into(), Some(outcome()));
+        asking.indexes(ended).await;
+    }
+    let words = "INSERT INTO system_coordination_log (coordination_id, node) VALUES";
+    sql(&database, &format!("{words} ('{taught}', 'n1')"));
+    let found = runs::load_unlearned(&readers, &node()).await.expect("read");
+    let found: Vec<_> = found.into_iter().map(|run| run.expect("not damaged")).collect();
+    assert_eq!(found.iter().map(|run| (run.header.run, run.rows.len())).collect::<Vec<_>>(), [(untaught, 1)]);
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ use crate::logfiles::disk::DiskError;
 use crate::logfiles::disk::LogDir;
 use crate::messages::auditor::SignedHead;
 use crate::messages::auditor::VerifierKey;
-use crate::messages::compute::Compute;
+use crate::messages::compute::{Compute, PATIENCE};
 use crate::messages::port::AskError;
 use crate::messages::port::Port;
 use crate::messages::signer::GetLogKey;
@@ -243,7 +243,7 @@ impl Sealer {
     async fn leaf_hashes(&self, leaves: Vec<Vec<u8>>) -> (Arc<Job>, Vec<Digest>) {
         let job = Arc::new(Job::new(Operation::MerkleLeaf, leaves));
         if job.messages.len() >= MANY
-            && let Ok(Ok(hashes)) = self.compute.ask(Compute(Arc::clone(&job))).await
+            && let Ok(Ok(hashes)) = self.compute.ask_within(Compute(Arc::clone(&job)), PATIENCE).await
         {
             return (job, hashes);
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseFuture};
 use tokio::sync::oneshot;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::actors::context::Ctx;
 use crate::compute::digests::Job;
@@ -27,8 +27,9 @@ const BATCH: usize = 1 << 20;
 const MOST_BYTES: usize = 64 << 20;
 /// A job whose workers ended so often may be what ends them.
 const TRIES: u8 = 3;
-/// Before a worker that is not there is asked again.
+/// Before a worker that is not there is asked again: at least, and at most, whatever it said itself.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const WITHIN: Duration = Duration::from_secs(60);
 
 struct Waiting {
@@ -57,7 +58,6 @@ impl Pool {
         while !self.queue.is_empty() {
             let Some(place) = self.idle.pop() else { return };
             let batch = self.batch();
-            self.count.batches += 1;
             let jobs = batch.iter().map(|waiting| Arc::clone(&waiting.job)).collect();
             let worker = self.workers[place].clone();
             let working = async move { worker.ask_within(Work(jobs), WITHIN).await };
@@ -86,6 +86,7 @@ impl Pool {
     ) {
         match done {
             Ok(digests) => {
+                self.count.batches += 1;
                 self.idle.push(place);
                 for (waiting, digests) in batch.into_iter().zip(digests) {
                     self.count.jobs += 1;
@@ -96,9 +97,16 @@ impl Pool {
                 }
             }
             Err(fault) => {
-                warn!(worker = place, jobs = batch.len(), "worker {place} did not do its batch: {fault}");
-                self.put_back(batch, fault.certainly_not_executed());
-                ctx.run_later(LOOK_AGAIN, move |pool, ctx| {
+                let untouched = fault.certainly_not_executed();
+                if untouched {
+                    // Its supervisor has said so, and starts it again.
+                    debug!(worker = place, "worker {place} is not there: {fault}");
+                } else {
+                    warn!(worker = place, jobs = batch.len(), "worker {place} did not do its batch: {fault}");
+                    self.count.batches += 1;
+                }
+                self.put_back(batch, untouched);
+                ctx.run_later(pause_after(&fault), move |pool, ctx| {
                     pool.idle.push(place);
                     pool.hand_out(ctx);
                 });
@@ -118,6 +126,13 @@ impl Pool {
             self.bytes += waiting.bytes;
             self.queue.push_front(waiting);
         }
+    }
+}
+
+fn pause_after(fault: &AskError) -> Duration {
+    match fault {
+        AskError::Unavailable { retry_after, .. } => (*retry_after).clamp(LOOK_AGAIN, LONGEST_PAUSE),
+        AskError::Overloaded | AskError::Timeout | AskError::Lost => LOOK_AGAIN,
     }
 }
 

@@ -5,7 +5,7 @@
 //!                           `-> large files are hashed where they are read
 //! ```
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,8 +23,9 @@ const THREADS: usize = 2;
 const BLOCK: usize = 128 << 10;
 /// A file of up to this size is read whole and hashed by the pool.
 const SMALL: u64 = 64 << 10;
-/// A small file may have grown since it was looked at (files of `/proc` have no size at all), but not to this.
-const MOST_SMALL: u64 = 16 << 20;
+/// A small file may have grown since it was looked at (files of `/proc` have no size at all), but not to this: there
+/// are some in `/proc` that go on for hundreds of gigabytes.
+const MOST_GROWN: u64 = 1 << 30;
 /// What goes to the pool at once, in files and in bytes.
 const BATCH_FILES: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
@@ -154,8 +155,9 @@ fn look(cx: &ToolCx, path: &Path, bytes: &AtomicU64) -> Seen {
         sha256,
     };
     if mark == 'f' && meta.len() <= SMALL {
-        return match read_small(path, meta.len(), bytes) {
-            Ok(content) => Seen::Small(owned, leaf(None), content),
+        return match read_small(cx, path, meta.len(), bytes) {
+            Ok(Read::Whole(content)) => Seen::Small(owned, leaf(None), content),
+            Ok(Read::Hashed(sum)) => Seen::Leaf(owned, leaf(Some(sum))),
             Err(error) => Seen::Half(owned, leaf(None), error.to_string()),
         };
     }
@@ -177,20 +179,36 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
-/// The whole content of a file that was small when it was looked at; one that grew since is refused, not cut.
-fn read_small(path: &Path, expected: u64, bytes: &AtomicU64) -> io::Result<Vec<u8>> {
-    let mut content = Vec::with_capacity(usize::try_from(expected).unwrap_or_default() + 1);
-    open(path)?.take(MOST_SMALL).read_to_end(&mut content)?;
-    if content.len() as u64 == MOST_SMALL {
-        return Err(io::Error::other("it grew while it was read"));
-    }
+/// What was read of a file that was small when it was looked at.
+#[derive(Debug, PartialEq)]
+enum Read {
+    Whole(Vec<u8>),
+    /// It turned out larger, and was hashed where it was read: what waits for the pool is bounded in bytes, too.
+    Hashed(Digest),
+}
+
+fn read_small(cx: &ToolCx, path: &Path, expected: u64, bytes: &AtomicU64) -> io::Result<Read> {
+    let mut file = open(path)?;
+    let mut content = Vec::with_capacity(usize::try_from(expected.min(SMALL)).unwrap_or_default() + 1);
+    file.by_ref().take(SMALL + 1).read_to_end(&mut content)?;
     bytes.fetch_add(content.len() as u64, Ordering::Relaxed);
-    Ok(content)
+    if content.len() as u64 <= SMALL {
+        return Ok(Read::Whole(content));
+    }
+    let mut rest = file.take(MOST_GROWN - content.len() as u64);
+    let sum = hash_rest(cx, &mut rest, Sha256::new_with_prefix(&content), bytes)?;
+    if rest.limit() == 0 {
+        return Err(io::Error::other(format!("it grew to more than {MOST_GROWN} bytes while it was read")));
+    }
+    Ok(Read::Hashed(sum))
 }
 
 fn hash_file(cx: &ToolCx, path: &Path, bytes: &AtomicU64) -> io::Result<Digest> {
-    let mut file = open(path)?;
-    let mut hasher = Sha256::new();
+    hash_rest(cx, &mut open(path)?, Sha256::new(), bytes)
+}
+
+/// The digest of what `hasher` has seen and all that follows in the file.
+fn hash_rest(cx: &ToolCx, file: &mut impl io::Read, mut hasher: Sha256, bytes: &AtomicU64) -> io::Result<Digest> {
     let mut block = vec![0; BLOCK];
     loop {
         let read = file.read(&mut block)?;
@@ -210,5 +228,28 @@ fn path_of(error: &ignore::Error) -> PathBuf {
         ignore::Error::WithPath { path, .. } => path.clone(),
         ignore::Error::WithDepth { err, .. } => path_of(err),
         _ => PathBuf::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::fixture_cx::FixtureCx;
+
+    #[test]
+    fn a_file_that_grew_is_hashed_where_it_is_read_and_none_of_it_is_missing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (cx, path) = (FixtureCx::at(dir.path()), dir.path().join("log"));
+        let small = SMALL as usize;
+        for (size, whole) in [(0, true), (1, true), (small, true), (small + 1, false), (17 << 20, false)] {
+            let content: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            std::fs::write(&path, &content).expect("written");
+            let bytes = AtomicU64::new(0);
+            // It was empty when it was looked at, as all files of `/proc` are.
+            let read = read_small(&cx, &path, 0, &bytes).expect("read");
+            assert_eq!(bytes.into_inner(), size as u64);
+            let sum = Digest(Sha256::digest(&content).into());
+            assert_eq!(read, if whole { Read::Whole(content) } else { Read::Hashed(sum) }, "{size} bytes");
+        }
     }
 }

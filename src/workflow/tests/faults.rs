@@ -52,6 +52,8 @@ fn what_is_said_of_the_run_is_checked() {
     for (extra, pointer, detail) in [
         (json!({"name": 3}), "/name", "must be text, not a number"),
         (json!({"name": ""}), "/name", "must have 1 to 200 bytes"),
+        (json!({"name": "a\u{0}b"}), "/name", "has the control character U+0000"),
+        (json!({"name": "a\u{1b}[2J"}), "/name", "has the control character U+001B"),
         (
             json!({"mode": "dagg"}),
             "/mode",
