@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, spawn};
 
-/// One rule that any spinning core breaks, and that an idle one does not.
+/// A rule that the burner breaks, and that what else the tests do to this host does not break for long.
 pub const RULES: &str = r#"
 [[rule]]
 name = "burner"
@@ -15,8 +15,8 @@ summary = "never"
 [[rule]]
 name = "busy"
 metric = "host.cpu_ratio"
-above = 0.40
-clear = 0.39
+above = 0.92
+clear = 0.85
 for = "2s"
 severity = "critical"
 summary = "a core is busy"

@@ -1,9 +1,10 @@
 //! actix without supervision: a panic ends the actor for good, and nothing bounds its mailbox.
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Arbiter, Context, Handler, Message};
 
-use crate::figures::{Figure, IDLE, TELLS, ask_all, each, rate, resident};
+use crate::figures::{Asks, Figure, IDLE, TELLS, each, rate, resident};
 
 #[derive(Message)]
 #[rtype(result = "u64")]
@@ -33,7 +34,13 @@ fn start(elsewhere: bool) -> Addr<Plain> {
 
 pub async fn ask(elsewhere: bool) -> Figure {
     let actor = start(elsewhere);
-    ask_all(async || actor.send(Count).await.expect("an answer")).await
+    let mut asks = Asks::new();
+    while asks.wants_more() {
+        let began = Instant::now();
+        black_box(actor.send(Count).await.expect("an answer"));
+        asks.took(began.elapsed());
+    }
+    asks.figure()
 }
 
 pub async fn tell(elsewhere: bool) -> Figure {

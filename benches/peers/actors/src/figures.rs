@@ -1,6 +1,5 @@
 //! How figures are taken: the same for all.
 use std::fmt;
-use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 pub const ASKS: usize = 100_000;
@@ -27,10 +26,14 @@ impl Figure {
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words: Vec<String> = self.0.iter().map(|value| match value.fract() == 0.0 {
-            true => format!("{value:>9.0}"),
-            false => format!("{value:>9.2}"),
-        }).collect();
+        let words: Vec<String> = self
+            .0
+            .iter()
+            .map(|value| match value.fract() == 0.0 {
+                true => format!("{value:>9.0}"),
+                false => format!("{value:>9.2}"),
+            })
+            .collect();
         f.write_str(&words.join(" "))
     }
 }
@@ -42,18 +45,25 @@ pub fn quantiles(mut times: Vec<Duration>, shares: &[f64], unit: f64) -> Figure 
     Figure(shares.iter().map(|share| (at(*share) / unit * 100.0).round() / 100.0).collect())
 }
 
-/// Asks one after the other; the first tenth is left out.
-pub async fn ask_all(mut ask: impl AsyncFnMut() -> u64) -> Figure {
-    for _ in 0..ASKS / 10 {
-        black_box(ask().await);
+/// The times of questions that are asked one after the other; the first tenth is left out.
+pub struct Asks(Vec<Duration>);
+
+impl Asks {
+    pub fn new() -> Self {
+        Asks(Vec::with_capacity(ASKS + ASKS / 10))
     }
-    let mut times = Vec::with_capacity(ASKS);
-    for _ in 0..ASKS {
-        let began = Instant::now();
-        black_box(ask().await);
-        times.push(began.elapsed());
+
+    pub fn wants_more(&self) -> bool {
+        self.0.len() < ASKS + ASKS / 10
     }
-    quantiles(times, &[0.5, 0.99, 0.999], 1.0)
+
+    pub fn took(&mut self, time: Duration) {
+        self.0.push(time);
+    }
+
+    pub fn figure(mut self) -> Figure {
+        quantiles(self.0.split_off(ASKS / 10), &[0.5, 0.99, 0.999], 1.0)
+    }
 }
 
 pub fn rate(began: Instant) -> Figure {
@@ -76,6 +86,7 @@ pub fn on_one_thread(work: impl Future<Output = Figure> + Send + 'static) -> Fig
 
 /// The one who asks is a task too: `block_on` would add a third thread.
 pub fn on_threads(work: impl Future<Output = Figure> + Send + 'static) -> Figure {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async { tokio::spawn(work).await.expect("it ends") })
 }

@@ -1,4 +1,5 @@
 //! kameo: it isolates panics, bounds mailboxes and restarts children.
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use kameo::actor::{ActorRef, Spawn as _};
@@ -6,7 +7,7 @@ use kameo::error::Infallible;
 use kameo::message::{Context, Message};
 use kameo::supervision::RestartPolicy;
 
-use crate::figures::{Figure, IDLE, RESTARTS, TELLS, ask_all, each, quantiles, rate, resident};
+use crate::figures::{Asks, Figure, IDLE, RESTARTS, TELLS, each, quantiles, rate, resident};
 
 struct Count;
 struct Panic;
@@ -49,7 +50,13 @@ impl kameo::Actor for Supervisor {
 
 pub async fn ask() -> Figure {
     let actor = Counter::spawn(Counter::default());
-    ask_all(async || actor.ask(Count).await.expect("an answer")).await
+    let mut asks = Asks::new();
+    while asks.wants_more() {
+        let began = Instant::now();
+        black_box(actor.ask(Count).await.expect("an answer"));
+        asks.took(began.elapsed());
+    }
+    asks.figure()
 }
 
 pub async fn tell() -> Figure {

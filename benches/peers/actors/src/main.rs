@@ -12,55 +12,77 @@ mod ractor_peer;
 use std::process::{Command, ExitCode};
 
 use actix_rt::System;
-use figures::{Figure, on_threads, on_one_thread};
+use figures::{Figure, on_one_thread, on_threads};
 
 type Case = (&'static str, fn() -> Figure);
 
 /// The figure that counts comes first; smaller is better but for `tell`.
 const SECTIONS: &[(&str, &str, &[Case])] = &[
-    ("ask", "ns for a question and its answer, one after the other: p50, p99, p99.9", &[
-        ("dsmil, same arbiter", || System::new().block_on(ours::ask(false))),
-        ("actix, same arbiter", || System::new().block_on(actix_plain::ask(false))),
-        ("tokio channels, one thread", || on_one_thread(channels::ask())),
-        ("ractor, one thread", || on_one_thread(ractor_peer::ask())),
-        ("kameo, one thread", || on_one_thread(kameo_peer::ask())),
-        ("dsmil, other arbiter", || System::new().block_on(ours::ask(true))),
-        ("actix, other arbiter", || System::new().block_on(actix_plain::ask(true))),
-        ("tokio channels, two workers", || on_threads(channels::ask())),
-        ("ractor, two workers", || on_threads(ractor_peer::ask())),
-        ("kameo, two workers", || on_threads(kameo_peer::ask())),
-    ]),
-    ("tell", "million messages a second, until the last was handled", &[
-        ("dsmil, other arbiter", || System::new().block_on(ours::tell(true))),
-        ("actix do_send, other arbiter", || System::new().block_on(actix_plain::tell(true))),
-        ("tokio channel of 64, two workers", || on_threads(channels::tell())),
-        ("ractor, two workers", || on_threads(ractor_peer::tell())),
-        ("kameo, mailbox of 64, two workers", || on_threads(kameo_peer::tell())),
-    ]),
-    ("restart", "us from the fatal message to the first good answer, no back-off: p50, p99, longest", &[
-        ("dsmil, same arbiter", || System::new().block_on(ours::restart(false))),
-        ("ractor, one thread", || on_one_thread(ractor_peer::restart())),
-        ("kameo, one thread", || on_one_thread(kameo_peer::restart())),
-        ("dsmil, other arbiter", || System::new().block_on(ours::restart(true))),
-        ("ractor, two workers", || on_threads(ractor_peer::restart())),
-        ("kameo, two workers", || on_threads(kameo_peer::restart())),
-    ]),
-    ("open", "ns to be refused by an open breaker: p50, p99, p99.9", &[
-        ("dsmil", || System::new().block_on(ours::refusal())),
-    ]),
-    ("memory", "bytes of resident memory for an idle actor", &[
-        ("dsmil", || System::new().block_on(ours::memory())),
-        ("actix", || System::new().block_on(actix_plain::memory())),
-        ("tokio task with a channel of 16", || on_one_thread(channels::memory())),
-        ("ractor", || on_one_thread(ractor_peer::memory())),
-        ("kameo", || on_one_thread(kameo_peer::memory())),
-    ]),
-    ("stall", "ms until a child that blocks its thread over a limit of 300 ms serves again: p50, longest", &[
-        ("dsmil", || System::new().block_on(ours::stall())),
-    ]),
-    ("neighbours", "us for a question to agents on the other seven arbiters while one of 80 blocks its own 100 ms at a time: p50, p99", &[
-        ("dsmil", || System::new().block_on(ours::neighbours())),
-    ]),
+    (
+        "ask",
+        "ns for a question and its answer, one after the other: p50, p99, p99.9",
+        &[
+            ("dsmil, same arbiter", || System::new().block_on(ours::ask(false))),
+            ("actix, same arbiter", || System::new().block_on(actix_plain::ask(false))),
+            ("tokio channels, one thread", || on_one_thread(channels::ask())),
+            ("ractor, one thread", || on_one_thread(ractor_peer::ask())),
+            ("kameo, one thread", || on_one_thread(kameo_peer::ask())),
+            ("dsmil, other arbiter", || System::new().block_on(ours::ask(true))),
+            ("actix, other arbiter", || System::new().block_on(actix_plain::ask(true))),
+            ("tokio channels, two workers", || on_threads(channels::ask())),
+            ("ractor, two workers", || on_threads(ractor_peer::ask())),
+            ("kameo, two workers", || on_threads(kameo_peer::ask())),
+        ],
+    ),
+    (
+        "tell",
+        "million messages a second, until the last was handled",
+        &[
+            ("dsmil, other arbiter", || System::new().block_on(ours::tell(true))),
+            ("actix do_send, other arbiter", || System::new().block_on(actix_plain::tell(true))),
+            ("tokio channel of 64, two workers", || on_threads(channels::tell())),
+            ("ractor, two workers", || on_threads(ractor_peer::tell())),
+            ("kameo, mailbox of 64, two workers", || on_threads(kameo_peer::tell())),
+        ],
+    ),
+    (
+        "restart",
+        "us from the fatal message to the first good answer, no back-off: p50, p99, longest",
+        &[
+            ("dsmil, same arbiter", || System::new().block_on(ours::restart(false))),
+            ("ractor, one thread", || on_one_thread(ractor_peer::restart())),
+            ("kameo, one thread", || on_one_thread(kameo_peer::restart())),
+            ("dsmil, other arbiter", || System::new().block_on(ours::restart(true))),
+            ("ractor, two workers", || on_threads(ractor_peer::restart())),
+            ("kameo, two workers", || on_threads(kameo_peer::restart())),
+        ],
+    ),
+    (
+        "open",
+        "ns to be refused by an open breaker: p50, p99, p99.9",
+        &[("dsmil", || System::new().block_on(ours::refusal()))],
+    ),
+    (
+        "memory",
+        "bytes of resident memory for an idle actor",
+        &[
+            ("dsmil", || System::new().block_on(ours::memory())),
+            ("actix", || System::new().block_on(actix_plain::memory())),
+            ("tokio task with a channel of 16", || on_one_thread(channels::memory())),
+            ("ractor", || on_one_thread(ractor_peer::memory())),
+            ("kameo", || on_one_thread(kameo_peer::memory())),
+        ],
+    ),
+    (
+        "stall",
+        "ms until a child that blocks its thread over a limit of 300 ms serves again: p50, longest",
+        &[("dsmil", || System::new().block_on(ours::stall()))],
+    ),
+    (
+        "neighbours",
+        "us for a question to agents on the other seven arbiters while one of 80 blocks its own 100 ms at a time: p50, p99",
+        &[("dsmil", || System::new().block_on(ours::neighbours()))],
+    ),
 ];
 
 const ROUNDS: usize = 3;
@@ -78,11 +100,14 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut failed = false;
-    for (section, what, cases) in SECTIONS.iter().filter(|(name, _, _)| wanted.is_empty() || wanted.iter().any(|w| w == name)) {
+    for (section, what, cases) in
+        SECTIONS.iter().filter(|(name, _, _)| wanted.is_empty() || wanted.iter().any(|w| w == name))
+    {
         println!("\n{section}: {what}");
         for (name, _) in *cases {
             let figures: Vec<Figure> = (0..ROUNDS).filter_map(|_| alone(section, name)).collect();
-            let best = figures.into_iter().reduce(|a, b| if (b.first() < a.first()) != (*section == "tell") { b } else { a });
+            let best =
+                figures.into_iter().reduce(|a, b| if (b.first() < a.first()) != (*section == "tell") { b } else { a });
             failed |= best.is_none();
             println!("  {name:<36} {}", best.map_or("FAILED".to_owned(), |best| best.to_string()));
         }

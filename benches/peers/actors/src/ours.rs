@@ -1,4 +1,5 @@
 //! A supervised child: each request is admitted under a bound, watched by deadline and breaker, and a panic is isolated.
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use dsmil::resilience::restart::Intensity;
 use dsmil::resilience::roster::Strategy;
 use tokio::task::yield_now;
 
-use crate::figures::{ASKS, Figure, IDLE, RESTARTS, TELLS, ask_all, each, quantiles, rate, resident};
+use crate::figures::{ASKS, Asks, Figure, IDLE, RESTARTS, TELLS, each, quantiles, rate, resident};
 
 #[derive(Message)]
 #[rtype(result = "u64")]
@@ -97,7 +98,13 @@ async fn start(rules: ChildOptions) -> (Ref<Child>, RootHandle) {
 pub async fn ask(elsewhere: bool) -> Figure {
     let (child, _root) = start(rules(home(elsewhere))).await;
     let port = child.port::<Count>();
-    ask_all(async || port.ask(Count).await.expect("an answer")).await
+    let mut asks = Asks::new();
+    while asks.wants_more() {
+        let began = Instant::now();
+        black_box(port.ask(Count).await.expect("an answer"));
+        asks.took(began.elapsed());
+    }
+    asks.figure()
 }
 
 pub async fn tell(elsewhere: bool) -> Figure {
@@ -179,7 +186,9 @@ pub async fn neighbours() -> Figure {
     const HOMES: usize = 8;
     let homes: Vec<_> = (0..HOMES).map(|_| home(true)).collect();
     let (children, refs): (Vec<_>, Vec<_>) = (0..80)
-        .map(|number| ChildSpec::worker(format!("agent-{number}"), rules(Arc::clone(&homes[number % HOMES])), Child::default))
+        .map(|number| {
+            ChildSpec::worker(format!("agent-{number}"), rules(Arc::clone(&homes[number % HOMES])), Child::default)
+        })
         .unzip();
     let _root = tree(children);
     for child in &refs {

@@ -1,4 +1,5 @@
 //! ractor: it isolates panics and reports them; the restart is its user's to write.
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -6,7 +7,7 @@ use parking_lot::RwLock;
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
-use crate::figures::{Figure, IDLE, RESTARTS, TELLS, ask_all, each, quantiles, rate, resident};
+use crate::figures::{Asks, Figure, IDLE, RESTARTS, TELLS, each, quantiles, rate, resident};
 
 enum Message {
     Tell,
@@ -71,7 +72,13 @@ async fn count(actor: &ActorRef<Message>) -> u64 {
 
 pub async fn ask() -> Figure {
     let (actor, _) = Actor::spawn(None, Counter, ()).await.expect("started");
-    ask_all(async || count(&actor).await).await
+    let mut asks = Asks::new();
+    while asks.wants_more() {
+        let began = Instant::now();
+        black_box(count(&actor).await);
+        asks.took(began.elapsed());
+    }
+    asks.figure()
 }
 
 pub async fn tell() -> Figure {
