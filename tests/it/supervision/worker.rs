@@ -236,17 +236,20 @@ pub fn supervisor(name: &str, strategy: Strategy, max: usize, children: Vec<Chil
     SupervisorSpec { name: name.to_owned(), strategy, intensity: Intensity { max, within: s(60) }, children }
 }
 
+/// What a test does while the end of a child is told.
+type AtExit = Arc<Mutex<Option<Box<dyn Fn() + Send>>>>;
+
 /// A running tree and what it said.
 pub struct Tree {
     pub root: RootHandle,
     pub events: Arc<Mutex<Vec<SupervisionEvent>>>,
-    at_exit: Arc<Mutex<Option<Box<dyn Fn() + Send>>>>,
+    at_exit: AtExit,
 }
 
 /// Starts the tree on the test's thread and lets it settle.
 pub async fn grow(spec: SupervisorSpec) -> Tree {
     let events: Arc<Mutex<Vec<SupervisionEvent>>> = Arc::default();
-    let at_exit: Arc<Mutex<Option<Box<dyn Fn() + Send>>>> = Arc::default();
+    let at_exit = AtExit::default();
     let (heard, act) = (Arc::clone(&events), Arc::clone(&at_exit));
     let Place::Shared(home) = here() else { unreachable!("here is shared") };
     let root = start_root_at(home, spec, move |event: SupervisionEvent| {
