@@ -27,9 +27,10 @@ check: ## format, lints, documentation, licences and sources of dependencies
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	"$$(scripts/setup where cargo-deny)" --all-features --locked check licenses bans sources
 
-bench: ## run the benchmarks
+bench: ## run the benchmarks, the peers in the same run
 	@scripts/setup run
 	$(CARGO) bench --locked --benches
+	$(CARGO) run --release --locked --target-dir "$(TARGET)" --manifest-path benches/peers/actors/Cargo.toml
 
 soak: ## the long forms of the tests, at release speed
 	@scripts/setup test

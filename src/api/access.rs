@@ -10,7 +10,8 @@ use crate::access::token::TokenId;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
-    /// For people: who or what holds it; 1 to 64 characters.
+    /// For people: who or what holds it; 1 to 64 characters, none of them a control character.
+    #[schemars(length(min = 1, max = 64))]
     pub name: String,
     pub role: Role,
     /// Such as `30d`; it does not expire if left out.

@@ -9,6 +9,8 @@ use crate::ids::AgentId;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
+    /// In bytes of UTF-8 the same bounds hold.
+    #[schemars(length(min = 1, max = 4000))]
     pub task: String,
     /// Hints, whose values are read with the task.
     #[serde(default)]

@@ -176,9 +176,16 @@ fn query_parameters(method: &Method, shapes: &mut Shapes) -> Vec<Value> {
 }
 
 fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
-    let parameter = |name: &str| {
-        let kind =
-            if name == "index" { json!({ "type": "integer", "minimum": 0 }) } else { json!({ "type": "string" }) };
+    // The only ids that are not names.
+    let is_run = path.starts_with("/api/v1/workflows/");
+    let parameter = move |name: &str| {
+        let kind = if is_run && name == "id" {
+            json!({ "type": "string", "format": "uuid" })
+        } else if name == "index" {
+            json!({ "type": "integer", "minimum": 0 })
+        } else {
+            json!({ "type": "string" })
+        };
         json!({ "name": name, "in": "path", "required": true, "schema": kind })
     };
     variables(path).map(move |(name, _)| parameter(name))

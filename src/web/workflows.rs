@@ -93,6 +93,7 @@ pub struct Filter {
     #[schemars(range(min = 1, max = 500))]
     limit: Option<u32>,
     /// `next` of the page before.
+    #[schemars(extend("format" = "uuid"))]
     cursor: Option<String>,
 }
 
