@@ -247,7 +247,7 @@ impl Handler<OpenSession> for Access {
     type Result = ResponseActFuture<Self, Result<String, AccessError>>;
 
     fn handle(&mut self, OpenSession { token }: OpenSession, _: &mut Ctx<Self>) -> Self::Result {
-        let scribe = self.clerk.scribe.clone();
+        let clerk = self.clerk.clone();
         let now = clock::wall();
         let opened = key().and_then(|key| {
             let open = |book: &mut Book| {
@@ -260,9 +260,9 @@ impl Handler<OpenSession> for Access {
         });
         let noting = async move {
             let (key, who) = opened?;
-            let (actor, subject) = (who.to_string(), format!("node/{}", scribe.node));
+            let (actor, subject) = (who.to_string(), format!("node/{}", clerk.scribe.node));
             let detail = Some(format!("{} `{}`", who.role, who.name));
-            scribe.note(Deed { actor, op: "session.opened", subject, outcome: "ok", detail }).await;
+            clerk.note(Deed { actor, op: "session.opened", subject, outcome: "ok", detail }).await;
             Ok(key)
         };
         Box::pin(noting.into_actor(self))

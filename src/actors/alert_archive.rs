@@ -51,7 +51,9 @@ impl Archive {
         let (rows, unstored) = mpsc::channel(ROWS);
         actix_rt::spawn(store(self.database.clone(), self.scribe.node.clone(), unstored));
         while let Some(change) = changes.recv().await {
+            let is_news = change.what != What::Superseded;
             if let Some(posts) = &posts
+                && is_news
                 && change.what != What::Acknowledged
                 && posts.try_send(change.alert.clone()).is_err()
             {
@@ -60,7 +62,9 @@ impl Archive {
                     "the receiver of alerts is too slow: {} is not posted", change.alert.rule
                 );
             }
-            self.scribe.note(deed(&change)).await;
+            if is_news {
+                self.scribe.note(deed(&change)).await;
+            }
             if let Err(refused) = rows.try_send(change.alert) {
                 let rule = &refused.into_inner().rule;
                 warn!(alert = rule, "too many changes of alerts wait for the database: one of {rule} is not stored");

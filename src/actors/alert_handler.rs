@@ -99,16 +99,21 @@ impl AlertHandler {
                     warn!(alert = alert.rule, value = alert.value, "alert {}: {}", alert.rule, alert.summary)
                 }
                 What::Resolved => info!(alert = alert.rule, value = alert.value, "alert {} is resolved", alert.rule),
-                What::Pending | What::Forgotten | What::Acknowledged | What::Dropped => {}
+                What::Pending | What::Forgotten | What::Acknowledged | What::Dropped | What::Superseded => {}
             }
             let mut events = vec![shown(alert, at)];
-            if matches!(what, What::Forgotten | What::Dropped) {
-                events[0].value = None;
+            match what {
+                // The one that has taken its place is shown.
+                What::Superseded => events.clear(),
+                What::Forgotten | What::Dropped => events[0].value = None,
+                What::Pending | What::Raised | What::Resolved | What::Acknowledged => {}
             }
             if matches!(what, What::Raised | What::Resolved | What::Acknowledged) {
                 let value = json!({ "kind": "alert", "what": word(*what), "subject": alert.rule, "detail": alert.summary,
                     "severity": alert.severity, "at": at });
                 events.push(Event { channel: Channel::Events, id: String::new(), at, value: Some(value) });
+            }
+            if matches!(what, What::Raised | What::Resolved | What::Acknowledged | What::Superseded) {
                 let kept = self.archive.as_ref().is_some_and(|archive| archive.try_send(change.clone()).is_ok());
                 if !kept {
                     warn!(alert = alert.rule, "too many changes of alerts wait: one of {} is not recorded", alert.rule);
@@ -150,7 +155,7 @@ fn word(what: What) -> &'static str {
         What::Resolved => "resolved",
         What::Acknowledged => "acknowledged",
         What::Pending => "pending",
-        What::Forgotten | What::Dropped => "gone",
+        What::Forgotten | What::Dropped | What::Superseded => "gone",
     }
 }
 

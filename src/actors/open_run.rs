@@ -11,7 +11,7 @@ use crate::learning::lesson::{Lesson, lesson_of};
 use crate::messages::orchestrator::StartError;
 use crate::messages::store::AppendRun;
 use crate::toolkit::cx::CancelFlag;
-use crate::workflow::advance::{Advance, Effect};
+use crate::workflow::advance::{Advance, Effect, Trigger};
 use crate::workflow::event::RunEvent;
 use crate::workflow::journal::{Writer, row_for};
 use crate::workflow::record::{Appended, RunHeader, RunOutcome, StoredRun};
@@ -146,6 +146,16 @@ impl OpenRun {
         }
         self.changes.send_modify(|count| *count += 1);
         due.into_iter().map(|(_, effect)| effect).collect()
+    }
+
+    /// Whether what this trigger leads to was decided, and waits to be durable.
+    pub fn is_yet_to_write(&self, trigger: &Trigger) -> bool {
+        self.rows.iter().any(|(_, _, event)| match (trigger, event) {
+            (Trigger::Pause { by }, RunEvent::Paused { by: earlier }) => by == earlier,
+            (Trigger::Resume { .. }, RunEvent::Resumed { .. }) => true,
+            (Trigger::Cancel { .. }, RunEvent::Cancelled { .. }) => true,
+            _ => false,
+        })
     }
 
     /// Answers when all that was decided so far is durable.

@@ -121,11 +121,7 @@ impl Orchestrator {
         StartRun { plan, by }: StartRun,
         ctx: &mut Ctx<Self>,
     ) -> Result<oneshot::Receiver<Result<RunId, StartError>>, StartError> {
-        if self.epoch.is_none() {
-            return Err(StartError::NotDurable {
-                detail: "the journal of the last start is still being read".to_owned(),
-            });
-        }
+        self.check_recovered()?;
         let open = self.runs.len();
         if open >= self.max_open {
             return Err(StartError::TooMany { open, limit: self.max_open });
@@ -143,14 +139,22 @@ impl Orchestrator {
         Ok(answer)
     }
 
+    fn check_recovered(&self) -> Result<(), StartError> {
+        let detail = || "the journal of the last start is still being read".to_owned();
+        self.epoch.map(drop).ok_or_else(|| StartError::NotDurable { detail: detail() })
+    }
+
     /// The answer to one who steers a run: whether that changed something, once it is durable.
     fn steer(&mut self, id: RunId, trigger: Trigger, ctx: &mut Ctx<Self>) -> Steered {
-        if !self.tell(id, trigger, ctx) {
-            return Box::pin(std::future::ready(Ok(false)));
+        if let Err(not_yet) = self.check_recovered() {
+            return Box::pin(std::future::ready(Err(not_yet)));
         }
-        let durable = self.runs.get_mut(&id).map(OpenRun::when_durable);
+        let changed = self.tell(id, trigger.clone(), ctx);
+        // One who asks again, since the database did not confirm in time, waits for what he asked for before.
+        let steered = self.runs.get_mut(&id).filter(|open| changed || open.is_yet_to_write(&trigger));
+        let durable = steered.map(OpenRun::when_durable);
         Box::pin(async move {
-            let Some(durable) = durable else { return Ok(true) };
+            let Some(durable) = durable else { return Ok(changed) };
             match tokio::time::timeout(CONFIRM, durable).await {
                 Ok(Ok(())) => Ok(true),
                 Ok(Err(_)) => Err(unknown("the engine was restarted before the database confirmed")),

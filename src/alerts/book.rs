@@ -93,6 +93,8 @@ pub enum What {
     Acknowledged,
     /// It is not shown any more.
     Dropped,
+    /// One of before the start, read after it was raised anew: only its row ends.
+    Superseded,
 }
 
 struct Entry {
@@ -132,10 +134,11 @@ impl Book {
                         Entry { since: now.mono, seen: now.mono, turns: VecDeque::new(), resolved: None, alert };
                     self.entries.insert(entry.alert.fingerprint.clone(), entry);
                 }
-                Some(_) | None => {
+                rule => {
                     alert.state = State::Resolved;
                     alert.resolved = Some(now.wall);
-                    ended.push(Change { what: What::Resolved, alert });
+                    let what = if rule.is_some() { What::Superseded } else { What::Resolved };
+                    ended.push(Change { what, alert });
                 }
             }
         }
@@ -175,7 +178,10 @@ impl Book {
         self.entries.retain(|_, entry| {
             reckon_flapping(entry, now);
             let what = match entry.alert.state {
-                State::Pending if age(entry.seen) > STALE => What::Forgotten,
+                State::Pending if age(entry.seen) > STALE => {
+                    changes.push(Change { what: What::Forgotten, alert: entry.alert.clone() });
+                    return is_resolved_again(entry);
+                }
                 State::Resolved if age(entry.since) > SHOWN => What::Dropped,
                 State::Pending | State::Firing | State::Resolved => return true,
             };
@@ -209,12 +215,9 @@ fn judge(entries: &mut BTreeMap<String, Entry>, rule: &Rule, sample: &Sample, no
         State::Pending if breach => ripen(entry, rule, now, known, changes),
         State::Pending => {
             changes.push(Change { what: What::Forgotten, alert: entry.alert.clone() });
-            match entry.resolved.take() {
-                Some(before) => (entry.alert, entry.since) = *before,
-                None => {
-                    let gone = entry.alert.fingerprint.clone();
-                    entries.remove(&gone);
-                }
+            if !is_resolved_again(entry) {
+                let gone = entry.alert.fingerprint.clone();
+                entries.remove(&gone);
             }
         }
         State::Firing if rule.is_cleared_by(sample.value) => {
@@ -227,6 +230,13 @@ fn judge(entries: &mut BTreeMap<String, Entry>, rule: &Rule, sample: &Sample, no
         }
         State::Firing => {}
     }
+}
+
+/// A breach is forgotten: what was resolved before it is shown again. False: there was nothing before it.
+fn is_resolved_again(entry: &mut Entry) -> bool {
+    let Some(before) = entry.resolved.take() else { return false };
+    (entry.alert, entry.since) = *before;
+    true
 }
 
 /// A breach that has lasted long enough fires.

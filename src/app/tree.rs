@@ -208,7 +208,9 @@ pub fn engine(
         teach,
     };
     let (node, most) = (parts.node.clone(), parts.max_open_runs);
-    let rules = ChildOptions { cap: 4096, breaker: outside(), ..options(&home) };
+    // It answers once the database has confirmed: when that is slow, the engine is not sick.
+    let breaker = outside().map(|breaker| BreakerOptions { slow: Duration::from_secs(60), ..breaker });
+    let rules = ChildOptions { cap: 4096, breaker, ..options(&home) };
     let make = move || Orchestrator::new(node.clone(), most, doors.clone(), restraint.clone());
     let (spec, orchestrator) = ChildSpec::worker("orchestrator", rules, make);
     Ok((supervisor("engine", Strategy::OneForOne, 10, vec![spec]), orchestrator))

@@ -11,7 +11,7 @@
 //! or refused when the file has gone: nothing is acknowledged that nobody will read.
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -117,11 +117,7 @@ impl Spool {
         }
         let full = self.segments.back().is_some_and(|newest| newest.bytes >= self.bounds.segment);
         if self.file.is_none() || full {
-            let path = self.path(self.next);
-            let made = OpenOptions::new().create_new(true).append(true).open(&path);
-            self.file = Some(made.map_err(|cause| SpoolError { path, cause })?);
-            self.segments.push_back(Segment { number: self.next, bytes: 0, landed: 0, records: 0 });
-            self.next += 1;
+            self.begin_segment()?;
         }
         let (Some(file), Some(newest)) = (&mut self.file, self.segments.back_mut()) else { return Ok(()) };
         if let Err(cause) = file.write_all(lines.as_bytes()).and_then(|()| has_name(file)) {
@@ -133,6 +129,23 @@ impl Spool {
         newest.records += records.len() as u64;
         self.keep_bound();
         Ok(())
+    }
+
+    fn begin_segment(&mut self) -> Result<(), SpoolError> {
+        loop {
+            let path = self.path(self.next);
+            let made = OpenOptions::new().create_new(true).append(true).open(&path);
+            // A life that stood still has made it meanwhile: what it holds is read in its turn.
+            let taken = matches!(&made, Err(cause) if cause.kind() == ErrorKind::AlreadyExists);
+            if !taken {
+                self.file = Some(made.map_err(|cause| SpoolError { path, cause })?);
+            }
+            self.segments.push_back(Segment { number: self.next, bytes: 0, landed: 0, records: 0 });
+            self.next += 1;
+            if !taken {
+                return Ok(());
+            }
+        }
     }
 
     /// Takes back what an append that failed has left in the newest segment. Without this each try on a full disk

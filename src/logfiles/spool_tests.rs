@@ -42,6 +42,19 @@ fn records_come_out_in_order_and_leave_no_file_behind() {
 }
 
 #[test]
+fn a_file_that_a_life_that_stood_still_made_meanwhile_is_passed_over_and_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut old, mut new) =
+        (Spool::open(dir.path(), SMALL).expect("opened"), Spool::open(dir.path(), SMALL).expect("opened"));
+    fill(&mut old, 0..1);
+    fill(&mut new, 1..3);
+    let mut all = drain(&mut new);
+    all.sort();
+    assert_eq!(all, (0..3).map(record).collect::<Vec<_>>(), "all are read, the late ones later");
+    assert_eq!(files(dir.path()), 0);
+}
+
+#[test]
 fn what_has_not_landed_is_read_again() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut spool = Spool::open(dir.path(), SMALL).expect("opened");

@@ -43,8 +43,11 @@ const A_LOOK: Class = Class::Ignored;
 
 /// What every reply of a supervised child must tell. The default is for replies that can only be good.
 pub trait Outcome {
+    /// Of replies that all count alike.
+    const CLASS: Class = Class::Ok;
+
     fn class(&self) -> Class {
-        Class::Ok
+        Self::CLASS
     }
 }
 
@@ -87,45 +90,31 @@ impl Outcome for Node {}
 impl Outcome for Ranking {}
 
 impl Outcome for AgentStats {
-    fn class(&self) -> Class {
-        A_LOOK
-    }
+    const CLASS: Class = A_LOOK;
 }
 
 impl Outcome for Heard {
-    fn class(&self) -> Class {
-        A_LOOK
-    }
+    const CLASS: Class = A_LOOK;
 }
 
 impl Outcome for EngineStatus {
-    fn class(&self) -> Class {
-        A_LOOK
-    }
+    const CLASS: Class = A_LOOK;
 }
 
 impl Outcome for LearnerStatus {
-    fn class(&self) -> Class {
-        A_LOOK
-    }
+    const CLASS: Class = A_LOOK;
 }
 
 impl Outcome for PoolStatus {
-    fn class(&self) -> Class {
-        A_LOOK
-    }
+    const CLASS: Class = A_LOOK;
 }
 
 impl Outcome for Readings {
-    fn class(&self) -> Class {
-        A_LOOK
-    }
+    const CLASS: Class = A_LOOK;
 }
 
 impl Outcome for SignedHead {
-    fn class(&self) -> Class {
-        A_LOOK
-    }
+    const CLASS: Class = A_LOOK;
 }
 
 /// That nobody was chosen is an answer.

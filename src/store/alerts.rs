@@ -3,6 +3,7 @@ use diesel::sql_types::{Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
+use tracing::error;
 
 use crate::alerts::book::Alert;
 use crate::ids::NodeId;
@@ -48,7 +49,15 @@ pub async fn firing(database: &Readers, node: &NodeId) -> Result<Vec<Alert>, Sto
             .load(&mut database.get().await?)
             .await
             .map_err(|error| from_query(&error))?;
-    read(rows)
+    // One that cannot be read must not hide the others.
+    let mut firing = Vec::with_capacity(rows.len());
+    for row in rows {
+        match serde_json::from_value(row.body) {
+            Ok(alert) => firing.push(alert),
+            Err(cause) => error!("an alert in ledger.alerts cannot be read and is left out: {cause}"),
+        }
+    }
+    Ok(firing)
 }
 
 /// The newest, resolved ones too.

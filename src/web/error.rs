@@ -101,7 +101,7 @@ impl ApiError {
             ApiError::Conflict(_) => (StatusCode::CONFLICT, "conflict", "Not in this state"),
             ApiError::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "Wrong method"),
             ApiError::Ask(cause) => return of_ask(cause),
-            ApiError::Start(StartError::NotDurable { .. }) => return later("not-durable", "The run was not accepted"),
+            ApiError::Start(StartError::NotDurable { .. }) => return later("not-durable", "It was not made durable"),
             ApiError::Start(StartError::TooMany { .. }) => return later("too-many-runs", "Too many runs are open"),
             ApiError::Store(StoreError::Refused { .. }) | ApiError::Unreadable(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "store", "The database failed")

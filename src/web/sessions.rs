@@ -51,7 +51,9 @@ pub async fn ticket(deps: Data<Sessions>, caller: Caller) -> Result<HttpResponse
 }
 
 fn cookie(request: &HttpRequest, value: String, lasts: CookieTime) -> Cookie<'static> {
-    let secure = request.connection_info().scheme() == "https";
+    // A TLS proxy in front may not say so; the page that signs in does.
+    let origin = request.headers().get("origin").and_then(|origin| origin.to_str().ok()).unwrap_or_default();
+    let secure = request.connection_info().scheme() == "https" || origin.starts_with("https://");
     Cookie::build(COOKIE, value)
         .path("/")
         .http_only(true)

@@ -16,7 +16,7 @@ use dsmil::actors::teach::Teach;
 use dsmil::ids::{AgentId, NodeId, RunId, ToolId};
 use dsmil::messages::agent::RunStep;
 use dsmil::messages::learner::{Choose, LearnError};
-use dsmil::messages::orchestrator::{CancelRun, GetEngineStatus, GetRun, StartError, StartRun, WatchRun};
+use dsmil::messages::orchestrator::{CancelRun, GetEngineStatus, GetRun, PauseRun, StartError, StartRun, WatchRun};
 use dsmil::messages::port::Port;
 use dsmil::messages::store::AppendRun;
 use dsmil::recovery::action::Restraint;
@@ -286,4 +286,23 @@ fn what_the_last_start_left_open_goes_on_from_its_journal() {
     assert_eq!(steps, [step("a", 2), step("b", 1)]);
     let last = second.stored.lock().last().cloned().expect("an append");
     assert_eq!(last.status, "succeeded");
+}
+
+#[test]
+fn one_who_asks_again_waits_for_what_was_asked_before() {
+    let outside = Outside::default();
+    with_engine(outside.clone(), Vec::new(), async |engine| {
+        let document = json!({"name": "waits", "steps": [{"id": "a", "task": "later", "tool": "cp.echo"}]});
+        let plan = check(&document, &world()).expect("a plan");
+        let run =
+            engine.port().ask(StartRun { plan, by: "token:test".into() }).await.expect("answered").expect("accepted");
+        let port = engine.port();
+        let pause = || port.ask(PauseRun { run, by: "token:test".into() });
+        outside.fates.lock().extend([Fate::Unreachable; 100]);
+        assert!(matches!(pause().await, Ok(Err(StartError::NotDurable { .. }))), "not confirmed in time");
+        outside.fates.lock().clear();
+        assert_eq!(pause().await, Ok(Ok(true)));
+        assert_eq!(pause().await, Ok(Ok(false)), "it is paused already");
+        assert_eq!(engine.port().ask(CancelRun { run, by: "token:test".into() }).await, Ok(Ok(true)));
+    });
 }

@@ -122,6 +122,8 @@ fn a_breach_that_does_not_last_does_not_undo_what_was_resolved() {
     assert_eq!(told(&mut book, 35, 0.1), [What::Forgotten]);
     let shown = book.alerts().next().expect("it is still shown");
     assert_eq!((shown.state, shown.resolved), (State::Resolved, Some(at(20).wall)));
+    assert_eq!(told(&mut book, 40, 0.95), [What::Pending]);
+    assert_eq!(book.observe(&[], at(71))[0].what, What::Forgotten, "its metric is not read any more");
     assert_eq!(book.observe(&[], at(20 + 900)), []);
     assert_eq!(book.observe(&[], at(20 + 901))[0].what, What::Dropped, "a quarter of an hour after its end");
 }
@@ -143,7 +145,7 @@ fn an_alert_of_before_is_of_the_present_rule() {
     let mut late = book("0s");
     told(&mut late, 20, 0.95);
     let ended = late.restore(firing, at(21));
-    assert_eq!((ended.len(), ended[0].what, ended[0].alert.fired), (1, What::Resolved, Some(at(0).wall)));
+    assert_eq!((ended.len(), ended[0].what, ended[0].alert.fired), (1, What::Superseded, Some(at(0).wall)));
     assert_eq!(late.alerts().next().map(|alert| (alert.state, alert.fired)), Some((State::Firing, Some(at(20).wall))));
 }
 

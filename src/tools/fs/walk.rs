@@ -23,9 +23,10 @@ const THREADS: usize = 2;
 const BLOCK: usize = 128 << 10;
 /// A file of up to this size is read whole and hashed by the pool.
 const SMALL: u64 = 64 << 10;
-/// A small file may have grown since it was looked at (files of `/proc` have no size at all), but not to this: there
-/// are some in `/proc` that go on for hundreds of gigabytes.
+/// A small file may have grown since it was looked at, but not to this.
 const MOST_GROWN: u64 = 1 << 30;
+/// Files of `/proc` have no size at all, and some go on for hundreds of gigabytes.
+const MOST_WITHOUT_SIZE: u64 = 64 << 20;
 /// What goes to the pool at once, in files and in bytes.
 const BATCH_FILES: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
@@ -195,10 +196,11 @@ fn read_small(cx: &ToolCx, path: &Path, expected: u64, bytes: &AtomicU64) -> io:
     if content.len() as u64 <= SMALL {
         return Ok(Read::Whole(content));
     }
-    let mut rest = file.take(MOST_GROWN - content.len() as u64);
+    let most = if expected == 0 { MOST_WITHOUT_SIZE } else { MOST_GROWN };
+    let mut rest = file.take(most - content.len() as u64);
     let sum = hash_rest(cx, &mut rest, Sha256::new_with_prefix(&content), bytes)?;
     if rest.limit() == 0 {
-        return Err(io::Error::other(format!("it grew to more than {MOST_GROWN} bytes while it was read")));
+        return Err(io::Error::other(format!("it said that it has {expected} bytes, and gave more than {most}")));
     }
     Ok(Read::Hashed(sum))
 }
