@@ -11,6 +11,7 @@ pub mod faculties;
 pub mod news;
 pub mod parts;
 pub mod ready;
+pub mod service_manager;
 pub mod shipped;
 pub mod tree;
 pub mod tree_compute;
@@ -104,6 +105,7 @@ async fn run(config: &Config, parts: Parts, listener: TcpListener, no_broker: St
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
     let Running { root, scribe, readiness, announcement } = build(config, parts, listener, no_broker)?;
+    actix_rt::spawn(service_manager::feed_watchdog(root.pulse()));
     let gave_up = root.gave_up();
     tokio::pin!(gave_up);
 

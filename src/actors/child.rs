@@ -11,6 +11,7 @@ use crate::actors::home::Home;
 use crate::actors::home::HomeError;
 use crate::actors::incarnation::Monitor;
 use crate::actors::incarnation::Order;
+use crate::actors::incarnation::Word;
 use crate::actors::incarnation::begin;
 use crate::actors::life::Life;
 use crate::actors::life::Limits;
@@ -258,7 +259,7 @@ struct TypedKid<A: Actor<Context = Ctx<A>>> {
 
 struct Live<A: Actor> {
     addr: Addr<A>,
-    orders: mpsc::UnboundedSender<Order>,
+    words: mpsc::UnboundedSender<Word<A>>,
     life: Arc<Life>,
 }
 
@@ -272,22 +273,22 @@ impl<A: Actor<Context = Ctx<A>>> Kid for TypedKid<A> {
         let limits = Limits { cap: recipe.cap, deadline: recipe.deadline, slow: recipe.slow };
         let Station { index, path, tree, line } = station;
         let life = Arc::new(Life::new(index, recipe.slot.next_epoch(), path, tree, limits, line));
-        let (orders, taken) = mpsc::unbounded_channel();
+        let (words, heard) = mpsc::unbounded_channel();
         // made here, not on the child's thread: there is no moment without an address
         let mut mailbox = Mailbox::<A>::default();
         // the permits are the bound; actix's own would pack some messages later, away from their permits
         mailbox.set_capacity(0);
         let addr = mailbox.address();
         let monitor = Monitor::new(Arc::clone(&life));
-        self.live = Some(Live { addr, orders, life: Arc::clone(&life) });
-        home.run(move || begin(&*recipe.make, mailbox, taken, monitor));
+        self.live = Some(Live { addr, words, life: Arc::clone(&life) });
+        home.run(move || begin(&*recipe.make, mailbox, heard, monitor));
         Ok(life)
     }
 
     fn order(&self, order: Order) {
         let Some(live) = &self.live else { return };
-        if let Err(unheard) = live.orders.send(order) {
-            tracing::debug!(path = %live.life.path, order = ?unheard.0, "{} has ended already", live.life.path);
+        if live.words.send(Word::Order(order)).is_err() {
+            tracing::debug!(path = %live.life.path, "{} has ended already", live.life.path);
         }
     }
 
@@ -297,7 +298,7 @@ impl<A: Actor<Context = Ctx<A>>> Kid for TypedKid<A> {
 
     fn open(&self, breaker: State) {
         let Some(live) = &self.live else { return };
-        let present = Present { addr: live.addr.clone(), life: Arc::clone(&live.life) };
+        let present = Present { addr: live.addr.clone(), words: live.words.clone(), life: Arc::clone(&live.life) };
         let gate = match breaker {
             State::Closed => Gate::Open(present),
             State::HalfOpen { probe } => Gate::Probe(present, Probe::new(probe)),

@@ -2,11 +2,12 @@
 //!
 //! An actor whose clean-up takes time returns `Running::Continue` from `stopping`, does the work as a spawned
 //! future, and then calls `ctx.stop()` again and returns `Running::Stop`; it has its grace to do so.
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::dev::{AsyncContextParts, ContextParts, Mailbox};
-use actix::fut::ActorFuture;
+use actix::dev::{AsyncContextParts, ContextParts, Envelope, EnvelopeProxy, Mailbox};
+use actix::fut::{self, ActorFuture, ActorFutureExt};
 use actix::{Actor, ActorContext, ActorState, Addr, AsyncContext, SpawnHandle};
 
 use crate::actors::life::Life;
@@ -21,6 +22,8 @@ pub struct Ctx<A: Actor<Context = Ctx<A>>> {
     parts: ContextParts<A>,
     life: Arc<Life>,
     budget: u32,
+    /// Handled before the mailbox is read on.
+    urgent: VecDeque<Envelope<A>>,
     failure: Option<String>,
     stop_by: Option<Instant>,
     doomed: bool,
@@ -29,7 +32,7 @@ pub struct Ctx<A: Actor<Context = Ctx<A>>> {
 impl<A: Actor<Context = Ctx<A>>> Ctx<A> {
     pub(super) fn new(mailbox: &Mailbox<A>, life: Arc<Life>) -> Self {
         let parts = ContextParts::new(mailbox.sender_producer());
-        Ctx { parts, life, budget: BUDGET, failure: None, stop_by: None, doomed: false }
+        Ctx { parts, life, budget: BUDGET, urgent: VecDeque::new(), failure: None, stop_by: None, doomed: false }
     }
 
     /// Opens the gate of a child that was started `WhenReady`; otherwise without effect.
@@ -80,6 +83,22 @@ impl<A: Actor<Context = Ctx<A>>> Ctx<A> {
         assert!(!self.doomed, "drill: {} was told to panic", self.life.path);
     }
 
+    /// Has a message handled before those in the mailbox, though not in the midst of what the actor waits for.
+    pub(super) fn hasten(&mut self, envelope: Envelope<A>) {
+        if self.urgent.is_empty() {
+            self.spawn(fut::ready(()).map(|(), actor: &mut A, ctx: &mut Self| {
+                while let Some(mut envelope) = ctx.urgent.pop_front() {
+                    envelope.handle(actor, ctx);
+                }
+            }));
+        }
+        self.urgent.push_back(envelope);
+    }
+
+    pub(super) fn is_hastened(&self) -> bool {
+        !self.urgent.is_empty()
+    }
+
     pub(super) fn spend(&mut self) {
         self.budget = self.budget.saturating_sub(1);
     }
@@ -122,7 +141,7 @@ impl<A: Actor<Context = Ctx<A>>> AsyncContext<A> for Ctx<A> {
 
     /// The mailbox is read while this is false.
     fn waiting(&self) -> bool {
-        self.is_spent() || self.life.is_fenced() || self.parts.waiting()
+        self.is_spent() || self.is_hastened() || self.life.is_fenced() || self.parts.waiting()
     }
 
     fn cancel_future(&mut self, handle: SpawnHandle) -> bool {

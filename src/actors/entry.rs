@@ -12,6 +12,7 @@ use crate::messages::supervision::Node;
 use crate::messages::supervision::NodeKind;
 use crate::resilience::breaker::Breaker;
 use crate::resilience::breaker::State;
+use crate::resilience::busy::Busy;
 
 /// How long a killed child may take to end before it is left behind.
 const KILL_WAIT: Duration = Duration::from_millis(100);
@@ -29,6 +30,7 @@ pub(super) struct Entry {
     /// Failures without a long healthy life between them.
     pub failures: u32,
     pub last_exit: Option<String>,
+    pub busy: Busy,
     /// When it must be ready, or must have stopped.
     pub kill_at: Option<Instant>,
     /// Why it was killed, and when it is left behind if it does not end.
@@ -47,6 +49,7 @@ impl Entry {
             generation: 0,
             failures: 0,
             last_exit: None,
+            busy: Busy::default(),
             kill_at: None,
             sentence: None,
         }
@@ -123,6 +126,8 @@ impl Entry {
             queue: self.life.as_ref().map_or(0, |life| life.queue()),
             last_exit: self.last_exit.clone(),
             arbiter: self.kid.home().map(|home| home.name().to_owned()),
+            busy: self.busy.share(),
+            lost_threads: self.kid.home().map_or(0, |home| home.lost()),
             children: Vec::new(),
         }
     }

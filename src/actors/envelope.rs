@@ -4,7 +4,6 @@
 //! that handlers stay plain `impl Handler<M>`.
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Instant;
 
 use actix::dev::{Envelope, EnvelopeProxy, MessageResponse, ToEnvelope};
 use actix::{Actor, Handler, Message};
@@ -59,6 +58,9 @@ impl Drop for ProbePass {
     }
 }
 
+/// Whether a message is on its way; false: the mailbox had closed.
+pub(super) type Packed = bool;
+
 thread_local! {
     /// What the message that is being sent on this thread takes with it: actix packs in the middle of `send`.
     static CARGO: RefCell<Option<Cargo>> = const { RefCell::new(None) };
@@ -66,7 +68,7 @@ thread_local! {
 
 /// Runs `send`, which packs one message; the message takes `cargo` along. A message that was not packed, because the
 /// mailbox has closed, leaves it behind, and it is freed. Answers whether the message was packed, too.
-pub(super) fn loaded<T>(cargo: Cargo, send: impl FnOnce() -> T) -> (T, bool) {
+pub(super) fn loaded<T>(cargo: Cargo, send: impl FnOnce() -> T) -> (T, Packed) {
     CARGO.with(|place| place.replace(Some(cargo)));
     let sent = send();
     let left = CARGO.with(RefCell::take);
@@ -109,7 +111,10 @@ where
         let (answer, mut answered) = oneshot::channel();
         MessageResponse::<A, M>::handle(<A as Handler<M>>::handle(actor, message, ctx), ctx, Some(answer));
         match answered.try_recv() {
-            Ok(result) => relay(ticket, result, reply),
+            Ok(result) => {
+                let slow = ticket.began_ms + ticket.slow_ms() <= clock::coarse_ms();
+                relay(ticket, result, slow, reply);
+            }
             Err(TryRecvError::Closed) => drop(ticket),
             Err(TryRecvError::Empty) => {
                 actix_rt::spawn(relay_later(ticket, answered, reply));
@@ -119,6 +124,7 @@ where
 }
 
 async fn relay_later<R: Outcome>(ticket: Ticket, answered: oneshot::Receiver<R>, reply: Option<oneshot::Sender<R>>) {
+    let began = clock::now();
     let answered = match ticket.life.limits.deadline {
         None => answered.await,
         Some(deadline) => match tokio::time::timeout(deadline, answered).await {
@@ -126,14 +132,15 @@ async fn relay_later<R: Outcome>(ticket: Ticket, answered: oneshot::Receiver<R>,
             Err(_) => return ticket.hung(),
         },
     };
+    let slow = clock::now().saturating_duration_since(began) >= ticket.life.limits.slow;
     match answered {
-        Ok(result) => relay(ticket, result, reply),
+        Ok(result) => relay(ticket, result, slow, reply),
         Err(_) => drop(ticket),
     }
 }
 
-fn relay<R: Outcome>(ticket: Ticket, result: R, reply: Option<oneshot::Sender<R>>) {
-    ticket.done(result.class());
+fn relay<R: Outcome>(ticket: Ticket, result: R, slow: bool, reply: Option<oneshot::Sender<R>>) {
+    ticket.done(result.class(), slow);
     if let Some(reply) = reply {
         // an error here means that the caller did not wait for it
         drop(reply.send(result));
@@ -143,7 +150,7 @@ fn relay<R: Outcome>(ticket: Ticket, result: R, reply: Option<oneshot::Sender<R>
 /// One request while it is worked on. Dropped without a result, it counts as failed.
 struct Ticket {
     life: Arc<Life>,
-    began: Instant,
+    began_ms: u64,
     probe: Option<u64>,
     open: bool,
     _permit: Option<Permit>,
@@ -153,12 +160,17 @@ impl Ticket {
     fn new(life: Arc<Life>, cargo: Option<Cargo>) -> Self {
         let (permit, pass) = cargo.map(|cargo| (cargo.permit, cargo.probe)).unzip();
         let probe = pass.flatten().map(ProbePass::take_up);
-        Ticket { life, began: clock::now(), probe, open: true, _permit: permit }
+        Ticket { life, began_ms: clock::coarse_ms(), probe, open: true, _permit: permit }
     }
 
-    fn done(mut self, class: Class) {
+    /// For how long a handler may hold the thread and not count as slow.
+    fn slow_ms(&self) -> u64 {
+        u64::try_from(self.life.limits.slow.as_millis()).map_or(u64::MAX / 2, |ms| ms.min(u64::MAX / 2))
+    }
+
+    fn done(mut self, class: Class, slow: bool) {
         self.open = false;
-        self.report(class);
+        self.report(class, slow);
     }
 
     fn hung(mut self) {
@@ -166,8 +178,7 @@ impl Ticket {
         self.life.tell(Note::Hung);
     }
 
-    fn report(&self, class: Class) {
-        let slow = clock::now().saturating_duration_since(self.began) >= self.life.limits.slow;
+    fn report(&self, class: Class, slow: bool) {
         if self.probe.is_none() {
             match class {
                 Class::Ok if !slow => return self.life.count_success(),
@@ -184,7 +195,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         // a panic ends the child, which the supervisor hears of anyway
         if self.open && !std::thread::panicking() {
-            self.report(Class::Failed);
+            self.report(Class::Failed, false);
         }
     }
 }

@@ -62,6 +62,11 @@ impl Home {
         &self.name
     }
 
+    /// Threads that were given up and whose call has not returned.
+    pub fn lost(&self) -> usize {
+        self.lost.load(Ordering::Acquire)
+    }
+
     /// Counts the moves; who lives in an older generation lives on a thread that was given up.
     pub(super) fn generation(&self) -> u64 {
         self.present.lock().generation

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use actix::dev::{ContextFut, Mailbox};
+use actix::dev::{ContextFut, Envelope, Mailbox};
 use actix::{Actor, ActorContext};
 use tokio::sync::mpsc;
 
@@ -26,6 +26,12 @@ pub(super) enum Order {
     Kill(String),
     /// Panic, as an exercise.
     Panic,
+}
+
+/// What reaches a life beside its mailbox, and before it.
+pub(super) enum Word<A: Actor> {
+    Order(Order),
+    Urgent(Envelope<A>),
 }
 
 /// Reports the end of a life, whatever ends it: also if the thread, the future or the closure that should have
@@ -52,14 +58,14 @@ impl Drop for Monitor {
 pub(super) fn begin<A: Actor<Context = Ctx<A>>>(
     make: &dyn Fn() -> A,
     mailbox: Mailbox<A>,
-    orders: mpsc::UnboundedReceiver<Order>,
+    words: mpsc::UnboundedReceiver<Word<A>>,
     mut monitor: Monitor,
 ) {
     match catch_unwind(AssertUnwindSafe(make)) {
         Ok(actor) => {
             let ctx = Ctx::new(&mailbox, Arc::clone(&monitor.life));
             let future = Some(ContextFut::new(ctx, actor, mailbox));
-            actix_rt::spawn(Incarnation { future, orders, monitor });
+            actix_rt::spawn(Incarnation { future, words, listens: false, monitor });
         }
         Err(panic) => monitor.exit = Exit::Panicked(message_of(&*panic)),
     }
@@ -68,7 +74,9 @@ pub(super) fn begin<A: Actor<Context = Ctx<A>>>(
 // `future` comes before `monitor`: the exit is reported when the actor is gone.
 struct Incarnation<A: Actor<Context = Ctx<A>>> {
     future: Option<ContextFut<A, Ctx<A>>>,
-    orders: mpsc::UnboundedReceiver<Order>,
+    words: mpsc::UnboundedReceiver<Word<A>>,
+    /// Whether a word wakes this future.
+    listens: bool,
     monitor: Monitor,
 }
 
@@ -78,10 +86,11 @@ impl<A: Actor<Context = Ctx<A>>> Future for Incarnation<A> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let Some(future) = this.future.as_mut() else { return Poll::Ready(()) };
-        let end = match obey(future, &mut this.orders, cx) {
-            Some(end) => Some(end),
-            None => live(future, &this.monitor.life, cx),
-        };
+        // a look is much cheaper than asking to be woken again, which holds until the next word
+        let silent = this.listens && this.words.is_empty() && !this.words.is_closed();
+        let end = if silent { None } else { hear(future, &mut this.words, cx) };
+        this.listens = true;
+        let end = end.or_else(|| live(future, &this.monitor.life, cx));
         let Some(exit) = end else { return Poll::Pending };
         if exit != Exit::Stopped && !matches!(exit, Exit::Failed(_)) {
             // its state may be broken: no hook of the actor runs any more
@@ -93,17 +102,18 @@ impl<A: Actor<Context = Ctx<A>>> Future for Incarnation<A> {
     }
 }
 
-/// Takes the supervisor's orders; they come before the mailbox.
-fn obey<A: Actor<Context = Ctx<A>>>(
+/// Takes the supervisor's orders and what is urgent; they come before the mailbox.
+fn hear<A: Actor<Context = Ctx<A>>>(
     future: &mut ContextFut<A, Ctx<A>>,
-    orders: &mut mpsc::UnboundedReceiver<Order>,
+    words: &mut mpsc::UnboundedReceiver<Word<A>>,
     cx: &mut Context<'_>,
 ) -> Option<Exit> {
-    while let Poll::Ready(order) = orders.poll_recv(cx) {
-        match order {
-            Some(Order::Stop(by)) => future.ctx().stop_before(by),
-            Some(Order::Kill(reason)) => return Some(Exit::Killed(reason)),
-            Some(Order::Panic) => future.ctx().doom(),
+    while let Poll::Ready(word) = words.poll_recv(cx) {
+        match word {
+            Some(Word::Urgent(envelope)) => future.ctx().hasten(envelope),
+            Some(Word::Order(Order::Stop(by))) => future.ctx().stop_before(by),
+            Some(Word::Order(Order::Kill(reason))) => return Some(Exit::Killed(reason)),
+            Some(Word::Order(Order::Panic)) => future.ctx().doom(),
             None => return Some(Exit::Killed("its supervisor has ended".to_owned())),
         }
     }
@@ -117,6 +127,7 @@ fn live<A: Actor<Context = Ctx<A>>>(
     cx: &mut Context<'_>,
 ) -> Option<Exit> {
     future.ctx().refill();
+    let hastened = future.ctx().is_hastened();
     life.poll_begins();
     let polled = catch_unwind(AssertUnwindSafe(|| {
         future.ctx().meet_doom();
@@ -128,7 +139,8 @@ fn live<A: Actor<Context = Ctx<A>>>(
         Ok(Poll::Ready(())) => Some(future.ctx().take_failure().map_or(Exit::Stopped, Exit::Failed)),
         Ok(Poll::Pending) if life.is_fenced() => Some(Exit::Killed("it was left behind".to_owned())),
         Ok(Poll::Pending) => {
-            if future.ctx().is_spent() {
+            // after what was urgent, too, the mailbox waits for its turn
+            if hastened || future.ctx().is_spent() {
                 cx.waker().wake_by_ref();
             }
             None

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use crate::actors::root::Tree;
 use crate::clock;
 use crate::messages::outcome::Class;
+use crate::resilience::admission::Priority;
 
 /// The way from a child to its supervisor.
 pub(super) type Line = mpsc::UnboundedSender<News>;
@@ -81,7 +82,7 @@ pub(super) struct Life {
     pub limits: Limits,
     line: Line,
     born: Instant,
-    /// Microseconds since `born`, plus one; 0 while the child is not being polled.
+    /// By the coarse clock; 0 while the child is not being polled.
     polled_since: AtomicU64,
     fenced: AtomicBool,
     successes: AtomicU32,
@@ -127,7 +128,7 @@ impl Life {
     }
 
     pub fn poll_begins(&self) {
-        self.polled_since.store(self.age_us(), Ordering::Release);
+        self.polled_since.store(clock::coarse_ms(), Ordering::Release);
     }
 
     pub fn poll_ends(&self) {
@@ -138,8 +139,13 @@ impl Life {
     pub fn held_for(&self) -> Duration {
         match self.polled_since.load(Ordering::Acquire) {
             0 => Duration::ZERO,
-            since => Duration::from_micros(self.age_us().saturating_sub(since)),
+            since => Duration::from_millis(clock::coarse_ms().saturating_sub(since)),
         }
+    }
+
+    /// Whether it has its thread at this moment.
+    pub fn is_at_work(&self) -> bool {
+        self.polled_since.load(Ordering::Acquire) != 0
     }
 
     pub fn count_success(&self) {
@@ -155,11 +161,11 @@ impl Life {
         self.admitted.load(Ordering::Acquire)
     }
 
-    /// Admits one request, if the cap allows it.
-    pub fn admit(self: &Arc<Self>) -> Option<Permit> {
-        let cap = self.limits.cap;
-        let admitted =
-            self.admitted.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < cap).then_some(count + 1));
+    /// Admits one request, if there is room for one of its kind.
+    pub fn admit(self: &Arc<Self>, priority: Priority) -> Option<Permit> {
+        let bound = priority.bound(self.limits.cap);
+        let more = |count| (count < bound).then_some(count + 1);
+        let admitted = self.admitted.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
         admitted.ok().map(|_| Permit(Arc::clone(self)))
     }
 }

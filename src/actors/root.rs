@@ -34,6 +34,8 @@ pub(super) struct Tree {
     pub supervisors: Arc<Home>,
     on_event: Observer,
     farewell: Mutex<Farewell>,
+    /// Counts the ticks of the root.
+    pulse: watch::Sender<u64>,
 }
 
 /// Who lives, and who left in which order.
@@ -45,6 +47,11 @@ struct Farewell {
 }
 
 impl Tree {
+    /// The root is alive: its thread goes round.
+    pub fn beat(&self) {
+        self.pulse.send_modify(|ticks| *ticks += 1);
+    }
+
     pub fn say(&self, path: &str, epoch: u64, what: Transition) {
         self.farewell.lock().note(path, &what);
         let event = SupervisionEvent { at: clock::wall(), path: path.to_owned(), epoch, what };
@@ -115,8 +122,12 @@ pub fn start_root_at(
     on_event: impl Fn(SupervisionEvent) + Send + Sync + 'static,
 ) -> Result<RootHandle, HomeError> {
     let path = spec.name.clone();
-    let tree =
-        Arc::new(Tree { supervisors: Arc::clone(&home), on_event: Box::new(on_event), farewell: Mutex::default() });
+    let tree = Arc::new(Tree {
+        supervisors: Arc::clone(&home),
+        on_event: Box::new(on_event),
+        farewell: Mutex::default(),
+        pulse: watch::Sender::new(0),
+    });
     let (mut kid, root) = root(spec, &home);
     let (line, news) = mpsc::unbounded_channel();
     let (say_ended, ended) = watch::channel(None);
@@ -151,6 +162,11 @@ impl RootHandle {
                 Err(_) => "the thread of the supervisors is gone".to_owned(),
             }
         }
+    }
+
+    /// Changes ten times a second as long as the root is alive.
+    pub fn pulse(&self) -> watch::Receiver<u64> {
+        self.tree.pulse.subscribe()
     }
 
     /// Stops all children in the reverse order of their start, each within its grace, all within `deadline`.

@@ -3,17 +3,24 @@
 //! The supervisor alone moves the gate: open, open for one probe, or shut until a time. An open circuit breaker is
 //! nothing but a shut gate. Callers take no decision; they are admitted or told at once why not.
 use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler, MailboxError, Message};
 use parking_lot::RwLock;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::actors::context::Ctx;
 use crate::actors::envelope::Cargo;
+use crate::actors::envelope::Packed;
 use crate::actors::envelope::ProbePass;
 use crate::actors::envelope::loaded;
+use crate::actors::incarnation::Word;
 use crate::actors::life::Life;
 use crate::actors::life::Permit;
 use crate::clock;
@@ -23,6 +30,7 @@ use crate::messages::port::Door;
 use crate::messages::port::Port;
 use crate::messages::port::Reply;
 use crate::messages::supervision::ChildState;
+use crate::resilience::admission::Priority;
 
 /// What a refused caller is told to wait when nobody knows how long it takes.
 const SOON: Duration = Duration::from_millis(500);
@@ -30,13 +38,8 @@ const SOON: Duration = Duration::from_millis(500);
 /// The address of one life.
 pub(super) struct Present<A: Actor> {
     pub addr: Addr<A>,
+    pub words: mpsc::UnboundedSender<Word<A>>,
     pub life: Arc<Life>,
-}
-
-impl<A: Actor> Clone for Present<A> {
-    fn clone(&self) -> Self {
-        Present { addr: self.addr.clone(), life: Arc::clone(&self.life) }
-    }
 }
 
 /// The one token of a half-open breaker.
@@ -101,16 +104,19 @@ impl<A: Actor> Slot<A> {
         }
     }
 
-    fn enter(&self) -> Result<(Addr<A>, Cargo), AskError> {
+    /// Sends what is admitted, with its permit. The gate cannot move meanwhile, so that no address need be copied.
+    fn enter<T>(&self, priority: Priority, send: impl FnOnce(&Present<A>) -> T) -> Result<(T, Packed), AskError> {
         match &*self.gate.read() {
-            Gate::Open(present) => Ok((present.addr.clone(), Cargo::new(admit(present)?, None))),
+            Gate::Open(present) => {
+                let cargo = Cargo::new(admit(present, priority)?, None);
+                Ok(loaded(cargo, || send(present)))
+            }
             Gate::Probe(present, probe) => {
-                let permit = admit(present)?;
-                match probe.take(&present.life) {
-                    Some(pass) => Ok((present.addr.clone(), Cargo::new(permit, Some(pass)))),
-                    // by then the probe has answered, or is slow
-                    None => Err(refuse(present.life.limits.slow, "half-open: another request is the probe".into())),
-                }
+                let permit = admit(present, priority)?;
+                // by then the probe has answered, or is slow
+                let taken = || refuse(present.life.limits.slow, "half-open: another request is the probe".into());
+                let pass = probe.take(&present.life).ok_or_else(taken)?;
+                Ok(loaded(Cargo::new(permit, Some(pass)), || send(present)))
             }
             Gate::Shut { until, reason, .. } => {
                 let left = until.map(|until| until.saturating_duration_since(clock::now()));
@@ -120,8 +126,8 @@ impl<A: Actor> Slot<A> {
     }
 }
 
-fn admit<A: Actor>(present: &Present<A>) -> Result<Permit, AskError> {
-    present.life.admit().ok_or(AskError::Overloaded)
+fn admit<A: Actor>(present: &Present<A>, priority: Priority) -> Result<Permit, AskError> {
+    present.life.admit(priority).ok_or(AskError::Overloaded)
 }
 
 fn refuse(retry_after: Duration, reason: Cow<'static, str>) -> AskError {
@@ -145,7 +151,17 @@ impl<A: Actor<Context = Ctx<A>>> Ref<A> {
         M: Message + Send + 'static,
         M::Result: Send + Outcome + 'static,
     {
-        Port::new(Arc::new(self.clone()))
+        self.port_for(Priority::Normal)
+    }
+
+    /// The door for one kind of message, and for requests of this urgency.
+    pub fn port_for<M>(&self, priority: Priority) -> Port<M>
+    where
+        A: Handler<M>,
+        M: Message + Send + 'static,
+        M::Result: Send + Outcome + 'static,
+    {
+        Port::new(Arc::new(Entrance { slot: Arc::clone(&self.0), priority }))
     }
 
     pub fn state(&self) -> ChildState {
@@ -170,28 +186,96 @@ impl<A: Actor<Context = Ctx<A>>> Ref<A> {
     }
 }
 
-impl<A, M> Door<M> for Ref<A>
+/// The way in for requests of one urgency.
+struct Entrance<A: Actor> {
+    slot: Arc<Slot<A>>,
+    priority: Priority,
+}
+
+impl<A, M> Door<M> for Entrance<A>
 where
     A: Actor<Context = Ctx<A>> + Handler<M>,
     M: Message + Send + 'static,
     M::Result: Send + Outcome + 'static,
 {
     fn ask(&self, message: M, within: Duration) -> Reply<M> {
-        let request = self.0.enter().map(|(addr, cargo)| loaded(cargo, || addr.send(message)).0);
+        if self.priority == Priority::System {
+            return self.ask_urgently(message, within);
+        }
+        let request = self.slot.enter(self.priority, |present| present.addr.send(message));
         Box::pin(async move {
-            match tokio::time::timeout(within, request?).await {
-                Ok(Ok(reply)) => Ok(reply),
-                Ok(Err(MailboxError::Closed)) => Err(AskError::Lost),
-                Ok(Err(MailboxError::Timeout)) | Err(_) => Err(AskError::Timeout),
-            }
+            let mut request = pin!(request?.0);
+            let reply = match at_once(request.as_mut()).await {
+                Some(reply) => reply,
+                // apart, so that the future of those that need no timer stays small
+                None => match Box::pin(tokio::time::timeout(within, request)).await {
+                    Ok(reply) => reply,
+                    Err(_) => return Err(AskError::Timeout),
+                },
+            };
+            reply.map_err(|error| match error {
+                MailboxError::Closed => AskError::Lost,
+                MailboxError::Timeout => AskError::Timeout,
+            })
         })
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the admitted way: the message carries its permit")]
     fn try_tell(&self, message: M) -> Result<(), AskError> {
-        let (addr, cargo) = self.0.enter()?;
-        let ((), packed) = loaded(cargo, || addr.do_send(message));
+        let (sent, packed) = self.slot.enter(self.priority, |present| match self.priority {
+            Priority::System => overtake(present, message, None),
+            _ => {
+                present.addr.do_send(message);
+                true
+            }
+        })?;
         // A life may have ended already, and its supervisor not yet have shut the gate.
-        if packed { Ok(()) } else { Err(refuse(SOON, "it has just ended".into())) }
+        if sent && packed { Ok(()) } else { Err(refuse(SOON, "it has just ended".into())) }
     }
+}
+
+impl<A: Actor<Context = Ctx<A>>> Entrance<A> {
+    fn ask_urgently<M>(&self, message: M, within: Duration) -> Reply<M>
+    where
+        A: Handler<M>,
+        M: Message + Send + 'static,
+        M::Result: Send + Outcome + 'static,
+    {
+        let (reply, answered) = oneshot::channel();
+        let sent = self.slot.enter(self.priority, |present| overtake(present, message, Some(reply)));
+        Box::pin(async move {
+            // what could not be sent has dropped its reply
+            sent?;
+            match tokio::time::timeout(within, answered).await {
+                Ok(answered) => answered.map_err(|_| AskError::Lost),
+                Err(_) => Err(AskError::Timeout),
+            }
+        })
+    }
+}
+
+/// Sends a message on the way that comes before the mailbox. False: that life has ended.
+fn overtake<A, M>(present: &Present<A>, message: M, reply: Option<oneshot::Sender<M::Result>>) -> bool
+where
+    A: Actor<Context = Ctx<A>> + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send + Outcome + 'static,
+{
+    present.words.send(Word::Urgent(Ctx::<A>::pack(message, reply))).is_ok()
+}
+
+/// The reply if it is there once the caller's thread has gone round: then those who wait for the processor have had
+/// it, and most requests to a child on the same thread are answered. A timer costs more than such a request.
+async fn at_once<F: Future>(mut request: Pin<&mut F>) -> Option<F::Output> {
+    let mut gone_round = false;
+    poll_fn(|cx| match (request.as_mut().poll(cx), gone_round) {
+        (Poll::Ready(reply), _) => Poll::Ready(Some(reply)),
+        (Poll::Pending, true) => Poll::Ready(None),
+        (Poll::Pending, false) => {
+            gone_round = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await
 }

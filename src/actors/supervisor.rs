@@ -22,8 +22,6 @@ use crate::actors::life::News;
 use crate::actors::life::Note;
 use crate::actors::slot::Ref;
 use crate::clock;
-use crate::messages::port::Door;
-use crate::messages::port::PATIENCE;
 use crate::messages::supervision::ChildState;
 use crate::messages::supervision::Describe;
 use crate::messages::supervision::Node;
@@ -286,12 +284,14 @@ impl Handler<Describe> for Supervisor {
             queue: 0,
             last_exit: None,
             arbiter: Some(ctx.life().tree.supervisors.name().to_owned()),
+            busy: None,
+            lost_threads: ctx.life().tree.supervisors.lost(),
             children: self.entries.iter().zip(&self.spec.children).map(|(e, child)| e.node(kind(child), now)).collect(),
         };
         let below = self.below();
         Box::pin(async move {
             for (index, supervisor) in below {
-                if let Ok(there) = supervisor.ask(Describe, DESCRIBE_WITHIN).await {
+                if let Ok(there) = supervisor.port().ask_within(Describe, DESCRIBE_WITHIN).await {
                     let node = &mut me.children[index];
                     node.strategy = there.strategy;
                     node.restarts_in_window = there.restarts_in_window;
@@ -318,7 +318,7 @@ impl Handler<RestartChild> for Supervisor {
         let below = self.below();
         Box::pin(async move {
             for (_, supervisor) in below {
-                if matches!(supervisor.ask(message.clone(), PATIENCE).await, Ok(true)) {
+                if matches!(supervisor.port().ask(message.clone()).await, Ok(true)) {
                     return true;
                 }
             }

@@ -16,7 +16,11 @@ const TICK: Duration = Duration::from_millis(100);
 
 impl Supervisor {
     pub(super) fn watch_every_tick(&mut self, ctx: &mut Ctx<Self>) {
-        ctx.run_interval(TICK, |supervisor, ctx| {
+        let is_root = !ctx.path().contains('/');
+        ctx.run_interval(TICK, move |supervisor, ctx| {
+            if is_root {
+                ctx.life().tree.beat();
+            }
             for index in 0..supervisor.entries.len() {
                 supervisor.watch(index, ctx);
             }
@@ -28,6 +32,7 @@ impl Supervisor {
         let entry = &mut self.entries[index];
         let Some(life) = &entry.life else { return };
         let held = life.held_for();
+        entry.busy.look(life.is_at_work());
         if self.spec.children[index].stall.is_some_and(|limit| held > limit) {
             let reason = format!("held its thread for {held:.1?}");
             entry.kill(&reason, clock::now());

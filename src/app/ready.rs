@@ -1,4 +1,5 @@
-//! When the service is ready, and how others learn of it: `run/service.json` in the data directory, and sd_notify(3).
+//! When the service is ready, and how others learn of it: `run/service.json` in the data directory, and the
+//! service manager.
 use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use tracing::warn;
 use crate::access::book::Book;
 use crate::actors::scribe::Scribe;
 use crate::app::desk::Trouble;
+use crate::app::service_manager::notify;
 use crate::messages::auditor::GetHead;
 use crate::messages::orchestrator::GetEngineStatus;
 use crate::messages::port::Port;
@@ -143,23 +145,5 @@ impl Published {
         if let Err(fault) = fs::remove_file(&self.path) {
             warn!("{} cannot be removed: {fault}", self.path.display());
         }
-    }
-}
-
-/// Tells the service manager, if one started us.
-fn notify(state: &str) {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr, UnixDatagram};
-    let Some(place) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let name = place.as_encoded_bytes();
-    let told = UnixDatagram::unbound().and_then(|socket| {
-        let address = match name.strip_prefix(b"@") {
-            Some(name) => SocketAddr::from_abstract_name(name)?,
-            None => SocketAddr::from_pathname(&place)?,
-        };
-        socket.send_to_addr(state.as_bytes(), &address)
-    });
-    if let Err(fault) = told {
-        warn!("the service manager cannot be told {state}: {fault}");
     }
 }

@@ -44,7 +44,12 @@ pub struct Node {
     /// Requests admitted and not answered.
     pub queue: usize,
     pub last_exit: Option<String>,
+    /// The thread it lives on.
     pub arbiter: Option<String>,
+    /// The share of the last ten seconds in which it kept that thread busy.
+    pub busy: Option<f64>,
+    /// Threads its arbiter gave up, and which have not come back.
+    pub lost_threads: usize,
     pub children: Vec<Node>,
 }
 

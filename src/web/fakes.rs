@@ -81,6 +81,8 @@ pub fn worker(name: &str) -> Node {
         queue: 0,
         last_exit: None,
         arbiter: None,
+        busy: None,
+        lost_threads: 0,
         children: Vec::new(),
     }
 }

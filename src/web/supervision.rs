@@ -57,6 +57,8 @@ fn shape(node: Node) -> api::supervision::Node {
         queue: node.queue,
         last_exit: node.last_exit,
         arbiter: node.arbiter,
+        busy: node.busy,
+        lost_threads: node.lost_threads,
         children: node.children.into_iter().map(shape).collect(),
     }
 }

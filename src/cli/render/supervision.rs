@@ -31,6 +31,13 @@ fn describe(node: &Node) -> String {
     if node.queue > 0 {
         text.push_str(&format!("  queue {}", node.queue));
     }
+    if let Some(busy) = node.busy.filter(|busy| *busy >= 0.005) {
+        text.push_str(&format!("  busy {:.0} %", busy * 100.0));
+    }
+    if node.lost_threads > 0 {
+        let arbiter = clean(node.arbiter.as_deref().unwrap_or("its arbiter"));
+        text.push_str(&format!("  threads lost by {arbiter}: {}", node.lost_threads));
+    }
     if let Some(breaker) = node.breaker.as_ref().filter(|breaker| breaker.state != "closed") {
         let retry = breaker.retry_after_s.map(|s| format!(", retry after {s:.0} s")).unwrap_or_default();
         text.push_str(&format!("  breaker {}{retry}", breaker.state));
@@ -70,7 +77,9 @@ mod tests {
             breaker: None,
             queue: 0,
             last_exit: None,
-            arbiter: None,
+            arbiter: Some("agents-1".into()),
+            busy: Some(0.0),
+            lost_threads: 0,
             children,
         }
     }
@@ -81,13 +90,15 @@ mod tests {
         fallen.restarts = 2;
         fallen.restarts_in_window = 1;
         fallen.last_exit = Some("panic: drill".into());
-        let agents = node("agents-1", "supervisor", "up", vec![node("PACER", "worker", "up", Vec::new()), fallen]);
+        fallen.lost_threads = 1;
+        let pacer = Node { busy: Some(0.42), ..node("PACER", "worker", "up", Vec::new()) };
+        let agents = node("agents-1", "supervisor", "up", vec![pacer, fallen]);
         let root = node("root", "supervisor", "up", vec![agents, node("store", "worker", "up", Vec::new())]);
         let expected = "\
 root (one_for_one)  up
 |- agents-1 (one_for_one)  up
-|  |- PACER  up
-|  `- PATCHER  restarting  restarts 2 (1 in window)  last exit: panic: drill
+|  |- PACER  up  busy 42 %
+|  `- PATCHER  restarting  restarts 2 (1 in window)  threads lost by agents-1: 1  last exit: panic: drill
 `- store  up
 
 2 of 3 workers up

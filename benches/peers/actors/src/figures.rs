@@ -79,6 +79,11 @@ pub fn each(before: usize) -> Figure {
     Figure::one(((resident() - before) / IDLE) as f64)
 }
 
+/// The one who asks is a task like the others: the future of `block_on` goes by way of the kernel at each turn.
+pub fn on_arbiter(work: impl Future<Output = Figure> + 'static) -> Figure {
+    actix_rt::System::new().block_on(async { actix_rt::spawn(work).await.expect("it ends") })
+}
+
 pub fn on_one_thread(work: impl Future<Output = Figure> + Send + 'static) -> Figure {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async { tokio::spawn(work).await.expect("it ends") })

@@ -11,8 +11,7 @@ mod ractor_peer;
 
 use std::process::{Command, ExitCode};
 
-use actix_rt::System;
-use figures::{Figure, on_one_thread, on_threads};
+use figures::{Figure, on_arbiter, on_one_thread, on_threads};
 
 type Case = (&'static str, fn() -> Figure);
 
@@ -22,13 +21,13 @@ const SECTIONS: &[(&str, &str, &[Case])] = &[
         "ask",
         "ns for a question and its answer, one after the other: p50, p99, p99.9",
         &[
-            ("dsmil, same arbiter", || System::new().block_on(ours::ask(false))),
-            ("actix, same arbiter", || System::new().block_on(actix_plain::ask(false))),
+            ("dsmil, same arbiter", || on_arbiter(ours::ask(false))),
+            ("actix, same arbiter", || on_arbiter(actix_plain::ask(false))),
             ("tokio channels, one thread", || on_one_thread(channels::ask())),
             ("ractor, one thread", || on_one_thread(ractor_peer::ask())),
             ("kameo, one thread", || on_one_thread(kameo_peer::ask())),
-            ("dsmil, other arbiter", || System::new().block_on(ours::ask(true))),
-            ("actix, other arbiter", || System::new().block_on(actix_plain::ask(true))),
+            ("dsmil, other arbiter", || on_arbiter(ours::ask(true))),
+            ("actix, other arbiter", || on_arbiter(actix_plain::ask(true))),
             ("tokio channels, two workers", || on_threads(channels::ask())),
             ("ractor, two workers", || on_threads(ractor_peer::ask())),
             ("kameo, two workers", || on_threads(kameo_peer::ask())),
@@ -38,8 +37,8 @@ const SECTIONS: &[(&str, &str, &[Case])] = &[
         "tell",
         "million messages a second, until the last was handled",
         &[
-            ("dsmil, other arbiter", || System::new().block_on(ours::tell(true))),
-            ("actix do_send, other arbiter", || System::new().block_on(actix_plain::tell(true))),
+            ("dsmil, other arbiter", || on_arbiter(ours::tell(true))),
+            ("actix do_send, other arbiter", || on_arbiter(actix_plain::tell(true))),
             ("tokio channel of 64, two workers", || on_threads(channels::tell())),
             ("ractor, two workers", || on_threads(ractor_peer::tell())),
             ("kameo, mailbox of 64, two workers", || on_threads(kameo_peer::tell())),
@@ -49,10 +48,10 @@ const SECTIONS: &[(&str, &str, &[Case])] = &[
         "restart",
         "us from the fatal message to the first good answer, no back-off: p50, p99, longest",
         &[
-            ("dsmil, same arbiter", || System::new().block_on(ours::restart(false))),
+            ("dsmil, same arbiter", || on_arbiter(ours::restart(false))),
             ("ractor, one thread", || on_one_thread(ractor_peer::restart())),
             ("kameo, one thread", || on_one_thread(kameo_peer::restart())),
-            ("dsmil, other arbiter", || System::new().block_on(ours::restart(true))),
+            ("dsmil, other arbiter", || on_arbiter(ours::restart(true))),
             ("ractor, two workers", || on_threads(ractor_peer::restart())),
             ("kameo, two workers", || on_threads(kameo_peer::restart())),
         ],
@@ -60,14 +59,14 @@ const SECTIONS: &[(&str, &str, &[Case])] = &[
     (
         "open",
         "ns to be refused by an open breaker: p50, p99, p99.9",
-        &[("dsmil", || System::new().block_on(ours::refusal()))],
+        &[("dsmil", || on_arbiter(ours::refusal()))],
     ),
     (
         "memory",
         "bytes of resident memory for an idle actor",
         &[
-            ("dsmil", || System::new().block_on(ours::memory())),
-            ("actix", || System::new().block_on(actix_plain::memory())),
+            ("dsmil", || on_arbiter(ours::memory())),
+            ("actix", || on_arbiter(actix_plain::memory())),
             ("tokio task with a channel of 16", || on_one_thread(channels::memory())),
             ("ractor", || on_one_thread(ractor_peer::memory())),
             ("kameo", || on_one_thread(kameo_peer::memory())),
@@ -76,12 +75,12 @@ const SECTIONS: &[(&str, &str, &[Case])] = &[
     (
         "stall",
         "ms until a child that blocks its thread over a limit of 300 ms serves again: p50, longest",
-        &[("dsmil", || System::new().block_on(ours::stall()))],
+        &[("dsmil", || on_arbiter(ours::stall()))],
     ),
     (
         "neighbours",
         "us for a question to agents on the other seven arbiters while one of 80 blocks its own 100 ms at a time: p50, p99",
-        &[("dsmil", || System::new().block_on(ours::neighbours()))],
+        &[("dsmil", || on_arbiter(ours::neighbours()))],
     ),
 ];
 
