@@ -45,6 +45,7 @@ use crate::config::Config;
 use crate::config::data_dir::{DataDir, DataDirError};
 use crate::messages::supervision::SupervisionEvent;
 use crate::recovery::action::Restraint;
+use crate::resilience::admission::Priority;
 use crate::store::database::{BadUrl, Database};
 use crate::toolkit::bench::Workbench;
 use crate::workflow::record::StoreError;
@@ -184,12 +185,13 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
     let (restrain, restraint) = watched::channel(Restraint::NONE);
     let (agents, members) = tree::agents(&parts.catalog, &parts.toolbox, &bench, &restraint)?;
     let (hub_spec, hub) = tree::hub()?;
-    let teach = Teach::new(learning.learner.port());
+    let teach = Teach::new(learning.learner.port_for(Priority::Background));
     let feed = hub.port();
     let (engine, orchestrator) =
         tree::engine(&parts, &data, &members, &learning.learner, teach.clone(), feed, restraint)?;
 
-    let scribe = Scribe::new(parts.node.clone(), data.writer.port(), auditor.port());
+    let scribe =
+        Scribe::new(parts.node.clone(), data.writer.port_for(Priority::Critical), auditor.port_for(Priority::Critical));
     let (book, admitted) = watched::channel(None);
     let (access_spec, access) = tree::access(&parts, &readers, &scribe, book)?;
     let address = listener.local_addr().map_err(|source| PartsError::Listen { address: config.web.listen, source })?;

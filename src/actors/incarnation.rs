@@ -139,8 +139,9 @@ fn live<A: Actor<Context = Ctx<A>>>(
         Ok(Poll::Ready(())) => Some(future.ctx().take_failure().map_or(Exit::Stopped, Exit::Failed)),
         Ok(Poll::Pending) if life.is_fenced() => Some(Exit::Killed("it was left behind".to_owned())),
         Ok(Poll::Pending) => {
-            // after what was urgent, too, the mailbox waits for its turn
-            if hastened || future.ctx().is_spent() {
+            // what was urgent is done, and the mailbox was not looked at for its sake
+            let overtaken = hastened && !future.ctx().is_hastened();
+            if overtaken || future.ctx().is_spent() {
                 cx.waker().wake_by_ref();
             }
             None

@@ -22,6 +22,7 @@ use crate::messages::supervision::Describe;
 use crate::messages::supervision::RestartChild;
 use crate::messages::supervision::SupervisionEvent;
 use crate::messages::supervision::Transition;
+use crate::resilience::admission::Priority;
 use crate::resilience::breaker::State;
 
 /// Added to a shutdown's deadline for those who are killed at its end.
@@ -137,7 +138,7 @@ pub fn start_root_at(
     let life = kid.start(Station { index: 0, path: path.clone(), tree: Arc::clone(&tree), line })?;
     kid.open(State::Closed);
     tree.say(&path, life.epoch, Transition::Started);
-    let (describe, restart) = (root.port(), root.port());
+    let (describe, restart) = (root.port_for(Priority::System), root.port_for(Priority::System));
     Ok(RootHandle { describe, restart, tree, root: kid, path, epoch: life.epoch, ended })
 }
 

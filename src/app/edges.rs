@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::ids::AgentId;
 use crate::messages::port::{AskError, Door, Port, Reply};
 use crate::messages::supervision::{Describe, RestartChild};
+use crate::resilience::admission::Priority;
 use crate::web::agents::Agents;
 use crate::web::alerts::Alerts;
 use crate::web::audit::Audit;
@@ -143,9 +144,9 @@ pub fn edges(
             start: orchestrator.port(),
             get: orchestrator.port(),
             watch: orchestrator.port(),
-            cancel: orchestrator.port(),
-            pause: orchestrator.port(),
-            resume: orchestrator.port(),
+            cancel: orchestrator.port_for(Priority::System),
+            pause: orchestrator.port_for(Priority::System),
+            resume: orchestrator.port_for(Priority::System),
             load: reader.port(),
             list: reader.port(),
             node: parts.node.clone(),
@@ -178,7 +179,7 @@ pub fn edges(
             log_key: signer.port(),
             entries: reader.port(),
         },
-        health: Health { store: reader.port(), head: auditor.port(), engine: orchestrator.port() },
+        health: Health { store: reader.port(), head: auditor.port(), engine: orchestrator.port_for(Priority::System) },
     };
     let make = move |listener| server(listener, edges.clone());
     edges_spec(hub_spec, Arc::new(listener), Arc::new(make))

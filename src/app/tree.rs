@@ -34,6 +34,7 @@ use crate::messages::auditor::EntriesCommitted;
 use crate::messages::events::Publish;
 use crate::messages::port::{AskError, Port};
 use crate::recovery::action::Restraint;
+use crate::resilience::admission::Priority;
 use crate::resilience::breaker::BreakerOptions;
 use crate::resilience::restart::Intensity;
 use crate::resilience::roster::Strategy;
@@ -139,11 +140,11 @@ pub fn trust(
     let (signer_spec, signer) = ChildSpec::worker("signer", rules, make);
     let ports = AuditorPorts {
         key: signer.port(),
-        sign: signer.port(),
-        append: data.writer.port(),
-        count: data.reader.port(),
-        load: data.reader.port(),
-        compute: pool.port(),
+        sign: signer.port_for(Priority::Critical),
+        append: data.writer.port_for(Priority::Critical),
+        count: data.reader.port_for(Priority::Critical),
+        load: data.reader.port_for(Priority::Critical),
+        compute: pool.port_for(Priority::Critical),
     };
     let (node, dir) = (parts.node.clone(), parts.data_dir.join("audit"));
     let rules = ChildOptions { readiness: ready, cap: 4096, breaker: outside(), ..options(&home) };
@@ -200,8 +201,9 @@ pub fn engine(
     let doors = Doors {
         agents: Arc::new(agents.iter().map(|(id, agent)| (id.clone(), agent.port())).collect()),
         begin: data.writer.port(),
-        append: data.writer.port(),
-        load_open: data.reader.port(),
+        // what runs already comes before what is only asked for
+        append: data.writer.port_for(Priority::Critical),
+        load_open: data.reader.port_for(Priority::Critical),
         load_unlearned: data.reader.port(),
         feed,
         choose: learner.port(),

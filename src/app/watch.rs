@@ -26,6 +26,7 @@ use crate::messages::events::Publish;
 use crate::messages::port::Port;
 use crate::messages::supervision::Describe;
 use crate::recovery::action::Restraint;
+use crate::resilience::admission::Priority;
 use crate::resilience::roster::Strategy;
 
 /// What the watchers look at.
@@ -68,7 +69,7 @@ pub fn watch(
     });
     let doors = agent_monitor::Doors {
         tree,
-        stats: Arc::new(agents.iter().map(|(id, agent)| (id.clone(), agent.port())).collect()),
+        stats: Arc::new(agents.iter().map(|(id, agent)| (id.clone(), agent.port_for(Priority::Background))).collect()),
         observe: handler.port(),
         feed: feed.clone(),
     };
@@ -78,10 +79,10 @@ pub fn watch(
         AgentMonitor::new(Arc::clone(&catalog), interval, doors.clone())
     });
     let doors = service_monitor::Doors {
-        count: data.reader.port(),
-        entries: NewEntries::new(data.reader.port(), feed.clone()),
-        head: auditor.port(),
-        engine: orchestrator.port(),
+        count: data.reader.port_for(Priority::Background),
+        entries: NewEntries::new(data.reader.port_for(Priority::Background), feed.clone()),
+        head: auditor.port_for(Priority::Background),
+        engine: orchestrator.port_for(Priority::Background),
         observe: handler.port(),
         feed,
     };

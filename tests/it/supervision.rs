@@ -17,6 +17,8 @@ use tokio::time::sleep;
 use self::worker::*;
 
 mod breaker;
+mod endurance;
+mod priority;
 mod random;
 mod stuck;
 mod worker;
