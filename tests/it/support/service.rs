@@ -111,6 +111,11 @@ impl Service {
     }
 
     pub fn start_with(home: &Home, extra: &[&str]) -> Self {
+        Service::start_under(home, extra, &[])
+    }
+
+    /// With these variables of the environment.
+    pub fn start_under(home: &Home, extra: &[&str], environment: &[(&str, &str)]) -> Self {
         let ready = home.data().join("run/service.json");
         if let Err(error) = fs::remove_file(&ready) {
             assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
@@ -118,7 +123,9 @@ impl Service {
         let log = fs::File::create(home.path("serve.log")).expect("log file");
         let mut args = vec!["serve", "--listen", "127.0.0.1:0"];
         args.extend(extra);
-        let mut child = home.command(&args).stdout(Stdio::null()).stderr(log).spawn().expect("start dsmil serve");
+        let mut command = home.command(&args);
+        let command = command.envs(environment.iter().copied());
+        let mut child = command.stdout(Stdio::null()).stderr(log).spawn().expect("start dsmil serve");
         let give_up = clock::now() + START;
         let found = loop {
             if let Some(found) = fs::read(&ready).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) {
@@ -193,6 +200,18 @@ impl Service {
             }
             assert!(clock::now() < give_up, "run {run} does not end: {shape:#}");
         }
+    }
+
+    /// The exit status, once it ends by itself; none if that takes longer.
+    pub fn ended(mut self, within: Duration) -> Option<i32> {
+        let give_up = clock::now() + within;
+        while clock::now() < give_up {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                return status.code();
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        None
     }
 
     /// SIGKILL: no clean-up of any kind.
