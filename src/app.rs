@@ -227,7 +227,7 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
         hub: &hub,
         admitted: admitted.clone(),
     };
-    let edge = edges::edges(config, &parts, doors, &tree_door, hub_spec, listener)?;
+    let edge = edges::edges(config, &parts, doors, &tree_door, &scribe, hub_spec, listener)?;
     let (trouble, seen) = watched::channel(None);
     let readiness = ready::Readiness::new(scribe.clone(), auditor.port(), orchestrator.port(), admitted, seen);
     let announcement = Announcement::new(&parts.data_dir, address);

@@ -22,7 +22,7 @@ use crate::agents::stats::Stats;
 use crate::clock;
 use crate::ids::ToolId;
 use crate::judges;
-use crate::messages::agent::{AgentStats, Drill, Fault, GetStats, Heard, RunStep, StepNotDone};
+use crate::messages::agent::{AgentStats, GetStats, RunStep, StepNotDone};
 use crate::recovery::action::Restraint;
 use crate::toolkit::bench::Workbench;
 use crate::toolkit::output::{Output, Reason, Status};
@@ -42,7 +42,6 @@ pub struct Agent {
     restraint: watch::Receiver<Restraint>,
     stats: Stats,
     in_hand: usize,
-    drill: Option<Fault>,
 }
 
 type Worked = Result<(Output, Option<Usage>), StepNotDone>;
@@ -62,7 +61,7 @@ impl Agent {
         restraint: watch::Receiver<Restraint>,
     ) -> Self {
         let places = Places::new(profile.concurrency);
-        Agent { profile, toolbox, bench, places, restraint, stats: Stats::default(), in_hand: 0, drill: None }
+        Agent { profile, toolbox, bench, places, restraint, stats: Stats::default(), in_hand: 0 }
     }
 
     /// Uses as many places as it may at present, and again at each change of that.
@@ -79,9 +78,6 @@ impl Agent {
     }
 
     fn begin(&mut self, order: &RunStep) -> Pin<Box<dyn Future<Output = Worked>>> {
-        if self.drill.take().is_some() {
-            return Box::pin(std::future::ready(Err(StepNotDone::Drill)));
-        }
         match self.tool_for(&order.tool) {
             Ok(granted) => Box::pin(work(
                 granted,
@@ -213,17 +209,5 @@ impl Handler<GetStats> for Agent {
             success_rate: summary.success_rate,
             queue: self.in_hand,
         })
-    }
-}
-
-impl Handler<Drill> for Agent {
-    type Result = MessageResult<Drill>;
-    #[expect(clippy::panic, reason = "a drill shows that the supervisor handles a real panic")]
-    fn handle(&mut self, Drill(fault): Drill, _: &mut Ctx<Self>) -> Self::Result {
-        match fault {
-            Fault::Panic => panic!("drill: agent {} was told to panic", self.profile.id),
-            Fault::Fail => self.drill = Some(fault),
-        }
-        MessageResult(Heard)
     }
 }

@@ -10,8 +10,10 @@ use actix::dev::{AsyncContextParts, ContextParts, Envelope, EnvelopeProxy, Mailb
 use actix::fut::{self, ActorFuture, ActorFutureExt};
 use actix::{Actor, ActorContext, ActorState, Addr, AsyncContext, SpawnHandle};
 
+use crate::actors::drill::{Drill, Ordeal};
 use crate::actors::life::Life;
 use crate::actors::life::Note;
+use crate::messages::supervision::Fault;
 
 /// Messages handled before the thread is given to others. actix empties a mailbox without a pause, so an actor that
 /// sends to itself would keep its neighbours waiting for ever.
@@ -26,13 +28,13 @@ pub struct Ctx<A: Actor<Context = Ctx<A>>> {
     urgent: VecDeque<Envelope<A>>,
     failure: Option<String>,
     stop_by: Option<Instant>,
-    doomed: bool,
+    drill: Option<Box<Drill>>,
 }
 
 impl<A: Actor<Context = Ctx<A>>> Ctx<A> {
     pub(super) fn new(mailbox: &Mailbox<A>, life: Arc<Life>) -> Self {
         let parts = ContextParts::new(mailbox.sender_producer());
-        Ctx { parts, life, budget: BUDGET, urgent: VecDeque::new(), failure: None, stop_by: None, doomed: false }
+        Ctx { parts, life, budget: BUDGET, urgent: VecDeque::new(), failure: None, stop_by: None, drill: None }
     }
 
     /// Opens the gate of a child that was started `WhenReady`; otherwise without effect.
@@ -74,13 +76,20 @@ impl<A: Actor<Context = Ctx<A>>> Ctx<A> {
         self.stop();
     }
 
-    pub(super) fn doom(&mut self) {
-        self.doomed = true;
+    pub(super) fn inject(&mut self, fault: Fault) {
+        self.drill.get_or_insert_default().add(fault);
     }
 
-    /// Panics if that was ordered: on the thread and within the poll of the child, where its own panics happen.
-    pub(super) fn meet_doom(&self) {
-        assert!(!self.doomed, "drill: {} was told to panic", self.life.path);
+    /// Suffers what was ordered: on the thread and within the poll of the child, where its own faults happen.
+    pub(super) fn suffer(&mut self) {
+        if let Some(drill) = &mut self.drill {
+            drill.suffer(&self.life.path);
+        }
+    }
+
+    /// What befalls the next request.
+    pub(super) fn next_ordeal(&mut self) -> Option<Ordeal> {
+        self.drill.as_mut()?.next()
     }
 
     /// Has a message handled before those in the mailbox, though not in the midst of what the actor waits for.

@@ -31,6 +31,8 @@ pub(super) struct Entry {
     pub failures: u32,
     pub last_exit: Option<String>,
     pub busy: Busy,
+    /// An operator has ordered the end of the present life.
+    pub recalled: bool,
     /// When it must be ready, or must have stopped.
     pub kill_at: Option<Instant>,
     /// Why it was killed, and when it is left behind if it does not end.
@@ -50,6 +52,7 @@ impl Entry {
             failures: 0,
             last_exit: None,
             busy: Busy::default(),
+            recalled: false,
             kill_at: None,
             sentence: None,
         }
@@ -61,6 +64,7 @@ impl Entry {
         self.generation = self.home_generation();
         self.kill_at = None;
         self.sentence = None;
+        self.recalled = false;
     }
 
     /// Forgets the present life; what still comes from it is not listened to.
@@ -68,6 +72,7 @@ impl Entry {
         self.life = None;
         self.kill_at = None;
         self.sentence = None;
+        self.recalled = false;
         self.kid.bury();
     }
 

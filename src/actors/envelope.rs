@@ -4,6 +4,7 @@
 //! that handlers stay plain `impl Handler<M>`.
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::dev::{Envelope, EnvelopeProxy, MessageResponse, ToEnvelope};
 use actix::{Actor, Handler, Message};
@@ -11,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::actors::context::Ctx;
+use crate::actors::drill::Ordeal;
 use crate::actors::life::CallReport;
 use crate::actors::life::Life;
 use crate::actors::life::Note;
@@ -107,9 +109,22 @@ where
             return; // the caller has gone: not worth doing
         }
         let Some(message) = self.message.take() else { return };
+        // neither looks nor what an actor says to itself take part in a drill
+        let asked = cargo.is_some() && M::Result::CLASS != Class::Ignored;
+        let ordeal = if asked { ctx.next_ordeal() } else { None };
         let ticket = Ticket::new(Arc::clone(ctx.life()), cargo);
+        if ordeal == Some(Ordeal::Fail) {
+            return match M::Result::drilled() {
+                Some(failure) => relay(ticket, failure, false, reply),
+                None => drop(ticket),
+            };
+        }
         let (answer, mut answered) = oneshot::channel();
         MessageResponse::<A, M>::handle(<A as Handler<M>>::handle(actor, message, ctx), ctx, Some(answer));
+        if let Some(Ordeal::Slow(by)) = ordeal {
+            actix_rt::spawn(relay_later(ticket, answered, reply, by));
+            return;
+        }
         match answered.try_recv() {
             Ok(result) => {
                 let slow = ticket.began_ms + ticket.slow_ms() <= clock::coarse_ms();
@@ -117,14 +132,26 @@ where
             }
             Err(TryRecvError::Closed) => drop(ticket),
             Err(TryRecvError::Empty) => {
-                actix_rt::spawn(relay_later(ticket, answered, reply));
+                actix_rt::spawn(relay_later(ticket, answered, reply, Duration::ZERO));
             }
         }
     }
 }
 
-async fn relay_later<R: Outcome>(ticket: Ticket, answered: oneshot::Receiver<R>, reply: Option<oneshot::Sender<R>>) {
+async fn relay_later<R: Outcome>(
+    ticket: Ticket,
+    answered: oneshot::Receiver<R>,
+    reply: Option<oneshot::Sender<R>>,
+    held_back: Duration,
+) {
     let began = clock::now();
+    let answered = async {
+        let answered = answered.await;
+        if !held_back.is_zero() {
+            tokio::time::sleep(held_back).await;
+        }
+        answered
+    };
     let answered = match ticket.life.limits.deadline {
         None => answered.await,
         Some(deadline) => match tokio::time::timeout(deadline, answered).await {

@@ -16,6 +16,7 @@ use crate::actors::context::Ctx;
 use crate::actors::life::Exit;
 use crate::actors::life::Life;
 use crate::actors::life::Note;
+use crate::messages::supervision::Fault;
 
 /// What a supervisor says to a life.
 #[derive(Debug)]
@@ -24,8 +25,8 @@ pub(super) enum Order {
     Stop(Option<Instant>),
     /// End at once, for this reason.
     Kill(String),
-    /// Panic, as an exercise.
-    Panic,
+    /// Suffer a fault, as an exercise.
+    Inject(Fault),
 }
 
 /// What reaches a life beside its mailbox, and before it.
@@ -113,7 +114,7 @@ fn hear<A: Actor<Context = Ctx<A>>>(
             Some(Word::Urgent(envelope)) => future.ctx().hasten(envelope),
             Some(Word::Order(Order::Stop(by))) => future.ctx().stop_before(by),
             Some(Word::Order(Order::Kill(reason))) => return Some(Exit::Killed(reason)),
-            Some(Word::Order(Order::Panic)) => future.ctx().doom(),
+            Some(Word::Order(Order::Inject(fault))) => future.ctx().inject(fault),
             None => return Some(Exit::Killed("its supervisor has ended".to_owned())),
         }
     }
@@ -130,7 +131,7 @@ fn live<A: Actor<Context = Ctx<A>>>(
     let hastened = future.ctx().is_hastened();
     life.poll_begins();
     let polled = catch_unwind(AssertUnwindSafe(|| {
-        future.ctx().meet_doom();
+        future.ctx().suffer();
         Pin::new(&mut *future).poll(cx)
     }));
     life.poll_ends();

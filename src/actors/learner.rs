@@ -29,7 +29,7 @@ use crate::learning::rank::{HALF_LIVES, Neighbour, Ranking, Rules, rank};
 use crate::learning::words;
 use crate::logfiles::spool::{Bounds, Peeked, Spool};
 use crate::messages::learner::{
-    Choose, FindNear, GetLearnerStatus, Learn, LearnError, LearnerStatus, PanicLearner, Predict, StoreLessons,
+    Choose, FindNear, GetLearnerStatus, Learn, LearnError, LearnerStatus, Predict, StoreLessons,
 };
 use crate::messages::port::Port;
 use crate::workflow::record::StoreError;
@@ -313,14 +313,5 @@ impl Handler<GetLearnerStatus> for Learner {
             landed: self.landed,
             dropped: spool.map_or(0, Spool::dropped),
         })
-    }
-}
-
-impl Handler<PanicLearner> for Learner {
-    type Result = ();
-
-    #[expect(clippy::panic, reason = "a drill shows that the supervisor handles a real panic")]
-    fn handle(&mut self, _: PanicLearner, _: &mut Ctx<Self>) {
-        panic!("drill: the learner was told to panic");
     }
 }

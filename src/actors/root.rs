@@ -19,7 +19,7 @@ use crate::actors::supervisor::SupervisorSpec;
 use crate::clock;
 use crate::messages::port::Port;
 use crate::messages::supervision::Describe;
-use crate::messages::supervision::RestartChild;
+use crate::messages::supervision::Intervene;
 use crate::messages::supervision::SupervisionEvent;
 use crate::messages::supervision::Transition;
 use crate::resilience::admission::Priority;
@@ -98,7 +98,7 @@ pub struct Farewells {
 /// The running tree. Dropping the handle ends it without order; use [`RootHandle::shutdown`].
 pub struct RootHandle {
     pub describe: Port<Describe>,
-    pub restart: Port<RestartChild>,
+    pub intervene: Port<Intervene>,
     tree: Arc<Tree>,
     root: Box<dyn Kid>,
     path: String,
@@ -138,8 +138,8 @@ pub fn start_root_at(
     let life = kid.start(Station { index: 0, path: path.clone(), tree: Arc::clone(&tree), line })?;
     kid.open(State::Closed);
     tree.say(&path, life.epoch, Transition::Started);
-    let (describe, restart) = (root.port_for(Priority::System), root.port_for(Priority::System));
-    Ok(RootHandle { describe, restart, tree, root: kid, path, epoch: life.epoch, ended })
+    let (describe, intervene) = (root.port_for(Priority::System), root.port_for(Priority::System));
+    Ok(RootHandle { describe, intervene, tree, root: kid, path, epoch: life.epoch, ended })
 }
 
 /// Waits for the root's end. If the thread goes, the channel closes, which counts as the end too.

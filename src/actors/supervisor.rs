@@ -24,10 +24,11 @@ use crate::actors::slot::Ref;
 use crate::clock;
 use crate::messages::supervision::ChildState;
 use crate::messages::supervision::Describe;
+use crate::messages::supervision::Fault;
 use crate::messages::supervision::Node;
 use crate::messages::supervision::NodeKind;
 use crate::messages::supervision::Transition;
-use crate::messages::supervision::{Ending, RestartChild};
+use crate::messages::supervision::{Intervene, Intervened, Intervention};
 use crate::resilience::breaker::Breaker;
 use crate::resilience::breaker::State;
 use crate::resilience::restart::Intensity;
@@ -172,9 +173,19 @@ impl Supervisor {
         }
     }
 
-    fn restart(&mut self, index: usize, ctx: &mut Ctx<Self>) {
+    fn inject(&self, index: usize, fault: Fault) -> Intervened {
+        let entry = &self.entries[index];
+        if entry.life.is_none() || entry.sentence.is_some() {
+            return Intervened::NotAlive;
+        }
+        entry.kid.order(Order::Inject(fault));
+        Intervened::Done
+    }
+
+    fn restart(&mut self, index: usize, ctx: &mut Ctx<Self>) -> Intervened {
         let now = clock::now();
         let entry = &mut self.entries[index];
+        entry.recalled = true;
         entry.failures = 0;
         let was_closed = entry.breaker_state() == State::Closed;
         entry.breaker = self.spec.children[index].breaker.clone().map(Breaker::new);
@@ -185,6 +196,7 @@ impl Supervisor {
             self.entries[leaving].kid.shut(None, ChildState::Restarting, "restarting");
         }
         self.advance(ctx);
+        Intervened::Done
     }
 
     pub(super) fn say(&self, index: usize, what: Transition, ctx: &Ctx<Self>) {
@@ -303,26 +315,27 @@ impl Handler<Describe> for Supervisor {
     }
 }
 
-impl Handler<RestartChild> for Supervisor {
-    type Result = ResponseFuture<bool>;
+impl Handler<Intervene> for Supervisor {
+    type Result = ResponseFuture<Intervened>;
 
-    fn handle(&mut self, message: RestartChild, ctx: &mut Ctx<Self>) -> Self::Result {
+    fn handle(&mut self, message: Intervene, ctx: &mut Ctx<Self>) -> Self::Result {
         let here = self.entries.iter().position(|entry| entry.name == message.name);
         if let Some(index) = here.filter(|_| !self.roster.is_closed()) {
-            match message.by {
-                Ending::Order => self.restart(index, ctx),
-                Ending::Panic => self.entries[index].kid.order(Order::Panic),
-            }
-            return Box::pin(async { true });
+            let done = match message.how {
+                Intervention::Restart => self.restart(index, ctx),
+                Intervention::Inject(fault) => self.inject(index, fault),
+            };
+            return Box::pin(async move { done });
         }
         let below = self.below();
         Box::pin(async move {
             for (_, supervisor) in below {
-                if matches!(supervisor.port().ask(message.clone()).await, Ok(true)) {
-                    return true;
+                match supervisor.port().ask(message.clone()).await {
+                    Ok(Intervened::Unknown) | Err(_) => {}
+                    Ok(found) => return found,
                 }
             }
-            false
+            Intervened::Unknown
         })
     }
 }

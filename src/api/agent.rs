@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agents::profile::{Criticality, Group, Policy};
 use crate::api::supervision::Breaker;
+use crate::api::supervision::FaultKind;
 use crate::ids::{AgentId, ToolId};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -63,26 +64,9 @@ pub struct Agents {
     pub next: Option<String>,
 }
 
-/// Has an agent fail on purpose, where the configuration allows drills.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Drill {
-    pub fault: Fault,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "DrillFault")]
-pub enum Fault {
-    /// The actor panics in its handler.
-    Panic,
-    /// The next step fails.
-    Fail,
-}
-
 /// The agent was told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Drilled {
     pub agent_id: AgentId,
-    pub fault: Fault,
+    pub fault: FaultKind,
 }

@@ -29,11 +29,41 @@ pub struct Node {
     pub children: Vec<Node>,
 }
 
-/// The child that was told to panic.
+/// A fault on purpose, where the configuration allows drills. What is left of it ends with the life of the child.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Drill {
+    #[serde(default)]
+    pub fault: FaultKind,
+    /// For `stall` and `slow`: for how many milliseconds, from 1 to 60000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ms: Option<u64>,
+    /// For `slow` and `fail`: how many of the next requests it befalls, from 1 to 1000; 1 unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "DrillFault")]
+pub enum FaultKind {
+    /// It panics.
+    #[default]
+    Panic,
+    /// It holds its thread once.
+    Stall,
+    /// Its next replies come later.
+    Slow,
+    /// Its next requests fail.
+    Fail,
+}
+
+/// The child that was told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "DrilledChild")]
 pub struct Drilled {
     pub child: String,
+    pub fault: FaultKind,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

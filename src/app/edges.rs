@@ -16,9 +16,11 @@ use crate::actors::child::ChildSpec;
 use crate::actors::compute::pool::Pool;
 use crate::actors::home::HomeError;
 use crate::actors::hub::Hub;
+use crate::actors::interventions::recorded;
 use crate::actors::learner::Learner;
 use crate::actors::orchestrator::Orchestrator;
 use crate::actors::root::RootHandle;
+use crate::actors::scribe::Scribe;
 use crate::actors::signer::Signer;
 use crate::actors::slot::Ref;
 use crate::actors::store_reader::StoreReader;
@@ -29,7 +31,7 @@ use crate::app::tree::edges as edges_spec;
 use crate::config::Config;
 use crate::ids::AgentId;
 use crate::messages::port::{AskError, Door, Port, Reply};
-use crate::messages::supervision::{Describe, RestartChild};
+use crate::messages::supervision::{Describe, Intervene};
 use crate::resilience::admission::Priority;
 use crate::web::agents::Agents;
 use crate::web::alerts::Alerts;
@@ -69,7 +71,7 @@ pub struct Doors<'a> {
 #[derive(Clone, Default)]
 pub struct TreeDoor {
     describe: Arc<OnceLock<Port<Describe>>>,
-    restart: Arc<OnceLock<Port<RestartChild>>>,
+    intervene: Arc<OnceLock<Port<Intervene>>>,
 }
 
 impl TreeDoor {
@@ -77,13 +79,14 @@ impl TreeDoor {
         Port::new(Arc::new(Late(Arc::clone(&self.describe))))
     }
 
-    pub fn restart(&self) -> Port<RestartChild> {
-        Port::new(Arc::new(Late(Arc::clone(&self.restart))))
+    /// Each intervention is on record before it is carried out.
+    pub fn intervene(&self, scribe: &Scribe) -> Port<Intervene> {
+        recorded(scribe.clone(), Port::new(Arc::new(Late(Arc::clone(&self.intervene)))))
     }
 
     pub fn open(&self, root: &RootHandle) {
         self.describe.get_or_init(|| root.describe.clone());
-        self.restart.get_or_init(|| root.restart.clone());
+        self.intervene.get_or_init(|| root.intervene.clone());
     }
 }
 
@@ -119,10 +122,12 @@ pub fn edges(
     parts: &Parts,
     doors: Doors<'_>,
     tree: &TreeDoor,
+    scribe: &Scribe,
     hub_spec: ChildSpec,
     listener: TcpListener,
 ) -> Result<SupervisorSpec, HomeError> {
-    let (describe, restart) = (tree.describe(), tree.restart());
+    let (describe, intervene) = (tree.describe(), tree.intervene(scribe));
+    let drill = config.drills.enabled.then(|| intervene.clone());
     let Doors { reader, signer, auditor, orchestrator, agents, learner, teach, pool, access, alerts, hub, admitted } =
         doors;
     let of_agents = || agents.iter();
@@ -154,21 +159,18 @@ pub fn edges(
         agents: Agents {
             catalog: Arc::clone(&parts.catalog),
             tree: describe.clone(),
-            restart,
+            intervene,
             stats: Arc::new(of_agents().map(|(id, agent)| (id.clone(), agent.port())).collect()),
-            drill: config
-                .drills
-                .enabled
-                .then(|| Arc::new(of_agents().map(|(id, agent)| (id.clone(), agent.port())).collect())),
+            drill: drill.clone(),
         },
         learner: LearnerRoutes {
             predict: learner.port(),
             status: learner.port(),
             hand_over: Port::answering(move |_| Ok(teach.status())),
-            drill: config.drills.enabled.then(|| learner.port()),
+            drill: drill.clone(),
         },
         compute: Compute { status: pool.port() },
-        supervision: Supervision { tree: describe, drill: config.drills.enabled.then(|| tree.restart()) },
+        supervision: Supervision { tree: describe, drill },
         tools: Tools { specs: Arc::new(parts.toolbox.specs().cloned().collect()), catalog: Arc::clone(&parts.catalog) },
         playbooks: Playbooks { world: Arc::clone(&parts.world) },
         audit: Audit {

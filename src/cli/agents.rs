@@ -32,5 +32,10 @@ pub fn agents(shell: &Shell, command: AgentsCommand) -> Result<(), Failure> {
             let answer = shell.wait_for(async { Ok::<_, Failure>(shell.client()?.restart(&agent).await?) })?;
             shell.show(&answer, |answer, _| format!("{} is {}\n", answer.agent_id, answer.status))
         }
+        AgentsCommand::Drill { agent, fault } => {
+            let answer = shell
+                .wait_for(async { Ok::<_, Failure>(shell.client()?.drill_agent(&agent, &fault.into()).await?) })?;
+            shell.show(&answer, |answer, _| format!("{} was told to fail\n", answer.agent_id))
+        }
     }
 }

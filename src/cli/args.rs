@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::access::role::Role;
 use crate::cli::args_alerts::AlertsCommand;
+use crate::cli::args_supervision::{FaultArgs, SupervisionArgs};
 
 /// Control plane for a secured Linux host: supervised agents, durable workflows, a TPM-signed audit log.
 #[derive(Debug, Parser)]
@@ -184,6 +185,12 @@ pub enum AgentsCommand {
     },
     /// End an agent and start it anew
     Restart { agent: String },
+    /// Have an agent fail on purpose, where the configuration allows drills
+    Drill {
+        agent: String,
+        #[command(flatten)]
+        fault: FaultArgs,
+    },
     /// Ask who should do a task, how sure that is, and why
     Predict {
         /// The task in words
@@ -195,13 +202,6 @@ pub enum AgentsCommand {
         #[arg(long, default_value_t = 5)]
         top: usize,
     },
-}
-
-#[derive(Debug, Clone, Args)]
-pub struct SupervisionArgs {
-    /// Print the tree again whenever it changes, until interrupted
-    #[arg(long)]
-    pub watch: bool,
 }
 
 #[derive(Debug, Clone, Subcommand)]

@@ -11,6 +11,7 @@ use crate::api::access::Revoked;
 use crate::api::access::Tokens;
 use crate::api::agent::Agent;
 use crate::api::agent::Agents;
+use crate::api::agent::Drilled as DrilledAgent;
 use crate::api::alert::Alert;
 use crate::api::alert::Alerts;
 use crate::api::alert::Host;
@@ -24,7 +25,7 @@ use crate::api::playbook::Playbook;
 use crate::api::playbook::Playbooks;
 use crate::api::run::Run;
 use crate::api::run::Runs;
-use crate::api::supervision::Node;
+use crate::api::supervision::{Drill, Drilled, Node};
 use crate::api::tool::Tool;
 use crate::api::tool::Tools;
 use crate::client::error::ClientError;
@@ -89,6 +90,14 @@ impl Client {
 
     pub async fn restart(&self, id: &str) -> Result<Restarting, ClientError> {
         self.post(&format!("/api/v1/agents/{}/restart", encoded(id)), None).await
+    }
+
+    pub async fn drill_agent(&self, id: &str, drill: &Drill) -> Result<DrilledAgent, ClientError> {
+        self.post(&format!("/api/v1/agents/{}/drill", encoded(id)), Some(&serde_json::json!(drill))).await
+    }
+
+    pub async fn drill(&self, child: &str, drill: &Drill) -> Result<Drilled, ClientError> {
+        self.post(&format!("/api/v1/supervision/{}/drill", encoded(child)), Some(&serde_json::json!(drill))).await
     }
 
     pub async fn predict(&self, question: &Question) -> Result<Prediction, ClientError> {

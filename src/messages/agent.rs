@@ -30,24 +30,6 @@ pub enum StepNotDone {
     Drill,
 }
 
-/// Faults that a drill may inject into an agent, where the configuration allows drills.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The actor panics in its handler.
-    Panic,
-    /// The next step fails.
-    Fail,
-}
-
-/// An order was heard; that says nothing about how the agent works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heard;
-
-/// Injects a fault.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Heard")]
-pub struct Drill(pub Fault);
-
 /// How the agent has done since it was started.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "AgentStats")]

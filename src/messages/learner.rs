@@ -73,11 +73,6 @@ pub struct HandOver {
     pub dropped: u64,
 }
 
-/// A drill: the learner panics, as a fault of its own would make it.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub struct PanicLearner;
-
 /// Stores lessons, each exactly once; answers how many were new.
 #[derive(Debug, Clone, PartialEq, Message)]
 #[rtype(result = "Result<u64, StoreError>")]

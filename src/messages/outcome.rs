@@ -5,7 +5,7 @@
 use crate::ids::RunId;
 use crate::learning::rank::Ranking;
 use crate::messages::access::{AccessError, Created};
-use crate::messages::agent::{AgentStats, Heard, StepNotDone};
+use crate::messages::agent::{AgentStats, StepNotDone};
 use crate::messages::alerts::Readings;
 use crate::messages::auditor::AuditError;
 use crate::messages::auditor::SignedHead;
@@ -17,7 +17,7 @@ use crate::messages::orchestrator::EngineStatus;
 use crate::messages::orchestrator::StartError;
 use crate::messages::signer::LogKey;
 use crate::messages::signer::SignError;
-use crate::messages::supervision::Node;
+use crate::messages::supervision::{Intervened, Node};
 use crate::messages::tpm::TpmAddress;
 use crate::toolkit::cx::Quote;
 use crate::toolkit::cx::Signed;
@@ -49,11 +49,26 @@ pub trait Outcome {
     fn class(&self) -> Class {
         Self::CLASS
     }
+
+    /// The reply of a child that was told to fail, for an exercise. None: it gives no reply at all.
+    fn drilled() -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
 }
 
 /// What the error side of a reply must tell.
 pub trait ErrorClass {
     fn class(&self) -> Class;
+
+    fn drilled() -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
 }
 
 impl<T: Outcome, E: ErrorClass> Outcome for Result<T, E> {
@@ -62,6 +77,10 @@ impl<T: Outcome, E: ErrorClass> Outcome for Result<T, E> {
             Ok(reply) => reply.class(),
             Err(error) => error.class(),
         }
+    }
+
+    fn drilled() -> Option<Self> {
+        E::drilled().map(Err)
     }
 }
 
@@ -87,13 +106,10 @@ impl Outcome for TpmAddress {}
 impl Outcome for Signed {}
 impl Outcome for Quote {}
 impl Outcome for Node {}
+impl Outcome for Intervened {}
 impl Outcome for Ranking {}
 
 impl Outcome for AgentStats {
-    const CLASS: Class = A_LOOK;
-}
-
-impl Outcome for Heard {
     const CLASS: Class = A_LOOK;
 }
 
@@ -139,6 +155,10 @@ impl ErrorClass for StepNotDone {
         match self {
             StepNotDone::ToolPanicked { .. } | StepNotDone::Drill => Class::Failed,
         }
+    }
+
+    fn drilled() -> Option<Self> {
+        Some(StepNotDone::Drill)
     }
 }
 
@@ -247,7 +267,7 @@ mod tests {
 
     #[test]
     fn looks_and_orders_say_nothing_about_health() {
-        assert_eq!([AgentStats::default().class(), Heard.class()], [Class::Ignored; 2]);
+        assert_eq!(AgentStats::default().class(), Class::Ignored);
         assert_eq!(PoolStatus::default().class(), Class::Ignored);
     }
 

@@ -1,4 +1,5 @@
 //! What can be asked of a supervisor, and the news it gives.
+use std::fmt;
 use std::time::Duration;
 
 use actix::Message;
@@ -10,22 +11,56 @@ use serde::Serialize;
 #[rtype(result = "Node")]
 pub struct Describe;
 
-/// Ends a child and starts it anew, whatever its state: an operator's restart.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "bool")]
-pub struct RestartChild {
-    /// The child's name; false if no supervisor below has it.
+/// What a person does to a child.
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "Intervened")]
+pub struct Intervene {
+    /// The child's name.
     pub name: String,
-    pub by: Ending,
+    pub how: Intervention,
+    /// `token:<id>` and the like.
+    pub who: String,
 }
 
-/// How an operator ends a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// In good order, and its record is clean afterwards.
-    Order,
-    /// By a panic within the child, which its supervisor sees as any other: an exercise.
+pub enum Intervention {
+    /// Ends the child in good order and starts it anew, whatever its state; its record is clean afterwards.
+    Restart,
+    /// An exercise.
+    Inject(Fault),
+}
+
+/// A fault on purpose. What is left of it ends with the life of the child that was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It panics.
     Panic,
+    /// It holds its thread once for so long.
+    Stall { time: Duration },
+    /// Its next replies come so much later.
+    Slow { by: Duration, calls: u32 },
+    /// Its next requests fail.
+    Fail { calls: u32 },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Panic => f.write_str("panic"),
+            Fault::Stall { time } => write!(f, "stall of {time:?}"),
+            Fault::Slow { by, calls } => write!(f, "slow by {by:?}, {calls} calls"),
+            Fault::Fail { calls } => write!(f, "fail, {calls} calls"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intervened {
+    Done,
+    /// It is between two lives: there is nobody who could suffer the fault.
+    NotAlive,
+    /// No supervisor has a child of that name.
+    Unknown,
 }
 
 /// One supervisor or child, with what is below it.

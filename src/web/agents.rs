@@ -14,18 +14,15 @@ use crate::api;
 use crate::api::agent::AgentState;
 use crate::ids::AgentId;
 use crate::messages::agent::AgentStats;
-use crate::messages::agent::Drill;
-use crate::messages::agent::Fault;
 use crate::messages::agent::GetStats;
 use crate::messages::port::Port;
 use crate::messages::supervision::ChildState;
 use crate::messages::supervision::Describe;
-use crate::messages::supervision::Ending;
 use crate::messages::supervision::Node;
-use crate::messages::supervision::RestartChild;
-use crate::web::body::json_body;
+use crate::messages::supervision::{Intervene, Intervened, Intervention};
+use crate::web::auth::Caller;
 use crate::web::error::ApiError;
-use crate::web::supervision::breaker_shape;
+use crate::web::supervision::{breaker_shape, inject};
 
 /// What these routes need.
 #[derive(Clone)]
@@ -33,10 +30,10 @@ pub struct Agents {
     pub catalog: Arc<Catalog>,
     /// The root supervisor, under which an agent's child bears its id.
     pub tree: Port<Describe>,
-    pub restart: Port<RestartChild>,
+    pub intervene: Port<Intervene>,
     pub stats: Arc<BTreeMap<AgentId, Port<GetStats>>>,
     /// None: the configuration allows no drills.
-    pub drill: Option<Arc<BTreeMap<AgentId, Port<Drill>>>>,
+    pub drill: Option<Port<Intervene>>,
 }
 
 /// An agent that is busy on its arbiter is listed without figures rather than late.
@@ -67,29 +64,25 @@ pub async fn show(deps: Data<Agents>, id: Path<String>) -> Result<HttpResponse, 
     Ok(HttpResponse::Ok().json(agent))
 }
 
-pub async fn restart(deps: Data<Agents>, id: Path<String>) -> Result<HttpResponse, ApiError> {
+pub async fn restart(deps: Data<Agents>, caller: Caller, id: Path<String>) -> Result<HttpResponse, ApiError> {
     let profile = find(&deps.catalog, &id)?;
-    if !deps.restart.ask(RestartChild { name: profile.id.to_string(), by: Ending::Order }).await? {
+    let (name, who) = (profile.id.to_string(), caller.who.to_string());
+    if deps.intervene.ask(Intervene { name, how: Intervention::Restart, who }).await? == Intervened::Unknown {
         return Err(ApiError::NotFound(format!("no supervisor has a child `{}`", profile.id)));
     }
     let answer = api::accepted::Restarting { agent_id: profile.id.clone(), status: "restarting".to_owned() };
     Ok(HttpResponse::Accepted().json(answer))
 }
 
-pub async fn drill(deps: Data<Agents>, id: Path<String>, payload: Payload) -> Result<HttpResponse, ApiError> {
-    let Some(ports) = &deps.drill else {
-        let refusal = "drills are not enabled; the configuration of the service allows them or not";
-        return Err(ApiError::NotFound(refusal.to_owned()));
-    };
-    let profile = find(&deps.catalog, &id)?;
-    let api::agent::Drill { fault } = json_body(payload).await?;
-    let port = ports.get(&profile.id).ok_or_else(|| unknown(&id))?;
-    // A panic leaves no one to answer: to be told is all there is to wait for.
-    port.try_tell(Drill(match fault {
-        api::agent::Fault::Panic => Fault::Panic,
-        api::agent::Fault::Fail => Fault::Fail,
-    }))?;
-    Ok(HttpResponse::Accepted().json(api::agent::Drilled { agent_id: profile.id.clone(), fault }))
+pub async fn drill(
+    deps: Data<Agents>,
+    caller: Caller,
+    id: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    let agent_id = find(&deps.catalog, &id)?.id.clone();
+    let fault = inject(deps.drill.as_ref(), &caller, agent_id.as_str(), payload).await?;
+    Ok(HttpResponse::Accepted().json(api::agent::Drilled { agent_id, fault }))
 }
 
 fn find<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Arc<AgentProfile>, ApiError> {
@@ -161,9 +154,8 @@ mod tests {
 
     use super::*;
     use crate::ids::ToolId;
-    use crate::messages::agent::Heard;
-    use crate::messages::supervision::BreakerView;
     use crate::messages::supervision::NodeKind;
+    use crate::messages::supervision::{BreakerView, Fault};
     use crate::web::asked::{ask, request};
     use crate::web::fakes::{edges, shut, worker};
     use crate::web::routes::Edges;
@@ -228,7 +220,10 @@ mod tests {
     #[actix_web::test]
     async fn a_restart_names_the_child_and_an_unknown_agent_is_not_found() {
         let mut edges = with_agent(worker("PACER"));
-        edges.agents.restart = Port::answering(|asked: RestartChild| Ok(asked.name == "PACER"));
+        edges.agents.intervene = Port::answering(|asked: Intervene| {
+            assert_eq!((asked.how, asked.who.as_str()), (Intervention::Restart, "token:admin"));
+            Ok(if asked.name == "PACER" { Intervened::Done } else { Intervened::Unknown })
+        });
         assert_eq!(ask(edges.clone(), request("POST /api/v1/agents/PACER/restart")).await.status, 202);
         assert_eq!(ask(edges.clone(), request("POST /api/v1/agents/NOBODY/restart")).await.status, 404);
         assert_eq!(ask(edges, request("GET /api/v1/agents/NOBODY")).await.status, 404);
@@ -240,11 +235,10 @@ mod tests {
         let refused = ask(with_agent(worker("PACER")), asked(r#"{"fault":"panic"}"#)).await;
         assert_eq!(refused.status, 404);
         let mut edges = with_agent(worker("PACER"));
-        let door = Port::answering(|Drill(fault)| {
-            assert_eq!(fault, Fault::Panic);
-            Ok(Heard)
-        });
-        edges.agents.drill = Some(Arc::new(BTreeMap::from([(pacer(), door)])));
+        edges.agents.drill = Some(Port::answering(|asked: Intervene| {
+            assert_eq!((asked.name.as_str(), asked.how), ("PACER", Intervention::Inject(Fault::Panic)));
+            Ok(Intervened::Done)
+        }));
         assert_eq!(ask(edges.clone(), asked(r#"{"fault":"panic"}"#)).await.status, 202);
         for bad in [r#"{"fault":"explode"}"#, r#"{"fault":"panic","twice":true}"#, "{"] {
             assert_eq!(ask(edges.clone(), asked(bad)).await.status, 400, "{bad}");

@@ -12,8 +12,11 @@ const WITHIN: Duration = Duration::from_secs(30);
 
 /// The body as a `T`.
 pub async fn json_body<T: DeserializeOwned>(payload: Payload) -> Result<T, ApiError> {
-    let bytes = read(payload).await?;
-    serde_json::from_slice(&bytes).map_err(|cause| {
+    parse(&read(payload).await?)
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(bytes).map_err(|cause| {
         // serde_json ends its text with the place, which has fields of its own here.
         let text = cause.to_string();
         let detail = text.split(" at line ").next().unwrap_or(&text).to_owned();
@@ -22,6 +25,12 @@ pub async fn json_body<T: DeserializeOwned>(payload: Payload) -> Result<T, ApiEr
             _ => ApiError::NotJson { line: cause.line(), column: cause.column(), detail },
         }
     })
+}
+
+/// The body as a `T`, if there is one.
+pub async fn optional_json_body<T: DeserializeOwned>(payload: Payload) -> Result<Option<T>, ApiError> {
+    let bytes = read(payload).await?;
+    if bytes.is_empty() { Ok(None) } else { parse(&bytes).map(Some) }
 }
 
 async fn read(payload: Payload) -> Result<Bytes, ApiError> {

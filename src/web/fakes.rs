@@ -23,6 +23,7 @@ use crate::messages::orchestrator::EngineStatus;
 use crate::messages::port::AskError;
 use crate::messages::port::Port;
 use crate::messages::supervision::ChildState;
+use crate::messages::supervision::Intervened;
 use crate::messages::supervision::Node;
 use crate::messages::supervision::NodeKind;
 use crate::toolkit::output::{Reason, Status};
@@ -126,7 +127,7 @@ pub fn edges() -> Edges {
         agents: Agents {
             catalog: Arc::clone(&catalog),
             tree: Port::answering(|_| Ok(worker("root"))),
-            restart: Port::answering(|_| Ok(true)),
+            intervene: Port::answering(|_| Ok(Intervened::Done)),
             stats: Arc::new(BTreeMap::new()),
             drill: None,
         },

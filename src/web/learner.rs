@@ -7,11 +7,13 @@ use crate::api::learner::Question;
 use crate::learning::rank::Ranking;
 use crate::messages::learner::GetHandOver;
 use crate::messages::learner::GetLearnerStatus;
-use crate::messages::learner::PanicLearner;
 use crate::messages::learner::Predict;
 use crate::messages::port::Port;
+use crate::messages::supervision::Intervene;
+use crate::web::auth::Caller;
 use crate::web::body::json_body;
 use crate::web::error::ApiError;
+use crate::web::supervision::inject;
 
 /// What these routes need.
 #[derive(Clone)]
@@ -20,7 +22,7 @@ pub struct Learner {
     pub status: Port<GetLearnerStatus>,
     pub hand_over: Port<GetHandOver>,
     /// None: the configuration allows no drills.
-    pub drill: Option<Port<PanicLearner>>,
+    pub drill: Option<Port<Intervene>>,
 }
 
 /// In bytes, as of a step's task.
@@ -54,12 +56,9 @@ pub async fn status(deps: Data<Learner>) -> Result<HttpResponse, ApiError> {
     }))
 }
 
-/// Ends the learner by a panic, where drills are allowed.
-pub async fn drill(deps: Data<Learner>) -> Result<HttpResponse, ApiError> {
-    let Some(port) = &deps.drill else {
-        return Err(ApiError::NotFound("drills are not allowed here; `drills.enabled` allows them".to_owned()));
-    };
-    port.try_tell(PanicLearner)?;
+/// The fault of a child like any other, under a name of its own.
+pub async fn drill(deps: Data<Learner>, caller: Caller, payload: Payload) -> Result<HttpResponse, ApiError> {
+    inject(deps.drill.as_ref(), &caller, "learner", payload).await?;
     Ok(HttpResponse::Accepted().finish())
 }
 
@@ -88,6 +87,7 @@ mod tests {
     use super::*;
     use crate::learning::rank::Ranked;
     use crate::messages::learner::{HandOver, LearnError, LearnerStatus};
+    use crate::messages::supervision::Intervened;
     use crate::web::asked::{ask, request};
     use crate::web::fakes::edges;
     use crate::web::routes::Edges;
@@ -159,7 +159,7 @@ mod tests {
     async fn a_drill_needs_to_be_allowed() {
         assert_eq!(ask(edges(), request("POST /api/v1/learner/drill")).await.status, 404);
         let mut edges = edges();
-        edges.learner.drill = Some(Port::answering(|_| Ok(())));
+        edges.learner.drill = Some(Port::answering(|_| Ok(Intervened::Done)));
         assert_eq!(ask(edges, request("POST /api/v1/learner/drill")).await.status, 202);
     }
 }

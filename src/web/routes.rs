@@ -151,7 +151,7 @@ pub fn table() -> Vec<Resource> {
         at(
             "/api/v1/agents/{id}/drill",
             [post(ADMIN, "Have an agent fail on purpose")
-                .takes::<api::agent::Drill>()
+                .takes::<api::supervision::Drill>()
                 .gives::<api::agent::Drilled>(ACCEPTED)
                 .to(agents::drill)],
         ),
@@ -163,7 +163,10 @@ pub fn table() -> Vec<Resource> {
         ),
         at(
             "/api/v1/learner/drill",
-            [post(ADMIN, "Have the learner fail on purpose").gives_nothing(ACCEPTED).to(learner::drill)],
+            [post(ADMIN, "Have the learner fail on purpose")
+                .takes::<api::supervision::Drill>()
+                .gives_nothing(ACCEPTED)
+                .to(learner::drill)],
         ),
         at(
             "/api/v1/alerts",
@@ -206,7 +209,8 @@ pub fn table() -> Vec<Resource> {
         ),
         at(
             "/api/v1/supervision/{name}/drill",
-            [post(ADMIN, "Have a child panic on purpose")
+            [post(ADMIN, "Have a child fail on purpose")
+                .takes::<api::supervision::Drill>()
                 .gives::<api::supervision::Drilled>(ACCEPTED)
                 .to(supervision::drill)],
         ),

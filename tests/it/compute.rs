@@ -15,7 +15,7 @@ use dsmil::compute::digests::{Job, Operation};
 use dsmil::config::compute::ComputeConfig;
 use dsmil::messages::compute::{Compute, ComputeError, GetPoolStatus, Work};
 use dsmil::messages::port::{AskError, Port};
-use dsmil::messages::supervision::{Describe, Ending, RestartChild};
+use dsmil::messages::supervision::{Describe, Fault, Intervene, Intervened, Intervention};
 use dsmil::resilience::restart::Intensity;
 use dsmil::resilience::roster::Strategy;
 use futures_util::future::join_all;
@@ -68,7 +68,9 @@ async fn workers_that_panic_under_load_lose_no_job() {
         // All of it together is less than may wait.
         answers.extend((0..60).map(|number| asked(round * 60 + number)));
         let name = format!("worker-{}", round % 2);
-        assert_eq!(root.restart.ask(RestartChild { name, by: Ending::Panic }).await, Ok(true));
+        let how = Intervention::Inject(Fault::Panic);
+        let drill = Intervene { name, how, who: "token:test".to_owned() };
+        assert_eq!(root.intervene.ask(drill).await, Ok(Intervened::Done));
         tokio::task::yield_now().await;
     }
     for answer in answers {

@@ -19,9 +19,9 @@ use dsmil::learning::embed::Embedder;
 use dsmil::learning::lesson::{Lesson, StepLesson};
 use dsmil::learning::rank::Rules;
 use dsmil::logfiles::spool::Bounds;
-use dsmil::messages::learner::{Choose, GetLearnerStatus, Learn, LearnError, PanicLearner, Predict, StoreLessons};
+use dsmil::messages::learner::{Choose, GetLearnerStatus, Learn, LearnError, Predict, StoreLessons};
 use dsmil::messages::port::Port;
-use dsmil::messages::supervision::Describe;
+use dsmil::messages::supervision::{Describe, Fault, Intervene, Intervention};
 use dsmil::resilience::backoff::Backoff;
 use dsmil::resilience::restart::Intensity;
 use dsmil::resilience::roster::Strategy;
@@ -157,10 +157,14 @@ async fn a_learner_that_panics_under_load_loses_nothing() {
     let (dir, outside) = (tempfile::tempdir().expect("a directory"), Outside::default());
     let (root, learner) = start(dir.path(), &outside);
     let teaching = Teach::new(learner.port());
-    let drill = learner.port::<PanicLearner>();
-    for round in 0..5_u128 {
-        teach(&teaching, 200 * round..200 * (round + 1));
-        while drill.try_tell(PanicLearner).is_err() {
+    let panic =
+        Intervene { name: "learner".to_owned(), how: Intervention::Inject(Fault::Panic), who: "token:test".to_owned() };
+    // one more without a success between them would open the breaker
+    for round in 0..4_u128 {
+        teach(&teaching, 250 * round..250 * (round + 1));
+        let life = learner.epoch();
+        while learner.epoch() == life {
+            root.intervene.ask(panic.clone()).await.expect("the root answers");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

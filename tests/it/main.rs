@@ -7,6 +7,8 @@ mod alerts;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod compute;
 #[cfg(test)]
 mod config;

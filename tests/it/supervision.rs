@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use dsmil::actors::child::{ChildOptions, ChildSpec, Readiness, Restart};
 use dsmil::clock;
 use dsmil::messages::port::AskError;
-use dsmil::messages::supervision::{ChildState, Describe, Ending, NodeKind, RestartChild};
+use dsmil::messages::supervision::{ChildState, Describe, Fault, Intervened, Intervention, NodeKind};
 use dsmil::resilience::roster::Strategy;
 use parking_lot::Mutex;
 use tokio::time::sleep;
@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use self::worker::*;
 
 mod breaker;
+mod drill;
 mod endurance;
 mod priority;
 mod random;
@@ -255,25 +256,18 @@ fn an_operator_restarts_a_child_and_sees_the_tree() {
         assert_eq!(a.arbiter.as_deref(), Some("test"));
         // a restart by hand closes the breaker and does not count as a failure
         for name in ["a", "group"] {
-            assert_eq!(
-                tree.root.restart.ask(RestartChild { name: name.to_owned(), by: Ending::Order }).await,
-                Ok(true)
-            );
+            assert_eq!(tree.intervene(name, Intervention::Restart).await, Intervened::Done);
             sleep(ms(200)).await;
             assert_eq!(one.port().ask(Count).await, Ok(1), "after {name}");
         }
-        assert_eq!(
-            tree.root.restart.ask(RestartChild { name: "nobody".to_owned(), by: Ending::Order }).await,
-            Ok(false)
-        );
+        assert_eq!(tree.intervene("nobody", Intervention::Restart).await, Intervened::Unknown);
         let node = tree.root.describe.ask(Describe).await.expect("a tree");
         assert_eq!(
             (node.restarts_in_window, node.children[0].restarts, node.children[0].children[0].restarts),
             (0, 1, 2)
         );
         // a drill is a panic like any other: it counts, and it is the reason of the end
-        let drill = RestartChild { name: "b".to_owned(), by: Ending::Panic };
-        assert_eq!(tree.root.restart.ask(drill).await, Ok(true));
+        assert_eq!(tree.intervene("b", Intervention::Inject(Fault::Panic)).await, Intervened::Done);
         sleep(ms(500)).await;
         let node = tree.root.describe.ask(Describe).await.expect("a tree");
         let b = &node.children[0].children[1];

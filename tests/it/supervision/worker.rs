@@ -12,7 +12,7 @@ use dsmil::actors::slot::Ref;
 use dsmil::actors::supervisor::SupervisorSpec;
 use dsmil::messages::outcome::{Class, ErrorClass};
 use dsmil::messages::port::AskError;
-use dsmil::messages::supervision::{SupervisionEvent, Transition};
+use dsmil::messages::supervision::{Intervene, Intervened, Intervention, SupervisionEvent, Transition};
 use dsmil::resilience::restart::Intensity;
 use dsmil::resilience::roster::Strategy;
 use parking_lot::Mutex;
@@ -274,6 +274,11 @@ pub async fn grow_one(options: ChildOptions) -> (Tree, Ref<Worker>, Arc<Board>) 
 }
 
 impl Tree {
+    pub async fn intervene(&self, name: &str, how: Intervention) -> Intervened {
+        let asked = Intervene { name: name.to_owned(), how, who: "token:test".to_owned() };
+        self.root.intervene.ask(asked).await.unwrap_or_else(|error| panic!("no intervention: {error}"))
+    }
+
     /// Does this while the end of a child is told.
     pub fn on_exit(&self, act: impl Fn() + Send + 'static) {
         *self.at_exit.lock() = Some(Box::new(act));
