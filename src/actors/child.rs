@@ -23,7 +23,10 @@ use crate::actors::slot::Ref;
 use crate::actors::slot::Slot;
 use crate::actors::supervisor::Supervisor;
 use crate::actors::supervisor::SupervisorSpec;
+use crate::messages::port::Port;
 use crate::messages::supervision::ChildState;
+use crate::messages::supervision::Describe;
+use crate::messages::supervision::RestartChild;
 use crate::resilience::backoff::Backoff;
 use crate::resilience::breaker::BreakerOptions;
 use crate::resilience::breaker::State;
@@ -93,6 +96,24 @@ impl ChildOptions {
     }
 }
 
+impl Restart {
+    /// Whether a child is started again after an end, in order or not.
+    pub(super) fn again_after(self, in_order: bool) -> bool {
+        match self {
+            Restart::Permanent => true,
+            Restart::Transient => !in_order,
+            Restart::Temporary => false,
+        }
+    }
+}
+
+/// What a supervisor asks of a child that is a supervisor itself.
+#[derive(Clone)]
+pub(super) struct Below {
+    pub describe: Port<Describe>,
+    pub restart: Port<RestartChild>,
+}
+
 /// A child, not yet started.
 pub struct ChildSpec {
     pub(super) name: String,
@@ -103,7 +124,7 @@ pub struct ChildSpec {
     pub(super) backoff: Backoff,
     pub(super) stall: Option<Duration>,
     pub(super) breaker: Option<BreakerOptions>,
-    pub(super) below: Option<Ref<Supervisor>>,
+    pub(super) below: Option<Below>,
     pub(super) recipe: Arc<dyn Recipe>,
 }
 
@@ -150,7 +171,12 @@ impl ChildSpec {
     /// it anew with everything below it.
     pub fn supervisor(spec: SupervisorSpec) -> ChildSpec {
         let name = spec.name.clone();
-        let (recipe, below) = supervisor_recipe(spec);
+        let (recipe, supervisor) = supervisor_recipe(spec);
+        let below = Below { describe: supervisor.port(), restart: supervisor.port() };
+        ChildSpec::of_supervisor(name, recipe, below)
+    }
+
+    fn of_supervisor(name: String, recipe: Arc<dyn Recipe>, below: Below) -> ChildSpec {
         ChildSpec {
             name,
             restart: Restart::Permanent,

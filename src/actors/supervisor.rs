@@ -10,9 +10,9 @@ use actix::{Actor, ActorContext, AsyncContext, Handler, ResponseFuture, Running,
 use futures_util::stream;
 use tokio::sync::mpsc;
 
+use crate::actors::child::Below;
 use crate::actors::child::ChildSpec;
 use crate::actors::child::Readiness;
-use crate::actors::child::Station;
 use crate::actors::context::Ctx;
 use crate::actors::entry::Entry;
 use crate::actors::incarnation::Order;
@@ -20,10 +20,7 @@ use crate::actors::life::Exit;
 use crate::actors::life::Line;
 use crate::actors::life::News;
 use crate::actors::life::Note;
-use crate::actors::slot::Ref;
 use crate::clock;
-use crate::messages::port::Door;
-use crate::messages::port::PATIENCE;
 use crate::messages::supervision::ChildState;
 use crate::messages::supervision::Describe;
 use crate::messages::supervision::Node;
@@ -116,11 +113,8 @@ impl Supervisor {
             self.say(index, Transition::BreakerHalfOpen, ctx);
         }
         let entry = &mut self.entries[index];
-        let tree = Arc::clone(&ctx.life().tree);
-        let station = Station { index, path: entry.path.clone(), tree, line: self.line.clone() };
-        match entry.kid.start(station) {
-            Ok(life) => entry.began(life, now),
-            Err(error) => return self.ended(index, Exit::Failed(error.to_string()), ctx),
+        if let Err(error) = entry.start(index, &ctx.life().tree, &self.line, now) {
+            return self.ended(index, Exit::Failed(error.to_string()), ctx);
         }
         match self.spec.children[index].readiness {
             Readiness::AtOnce => self.ready(index, ctx),
@@ -143,10 +137,7 @@ impl Supervisor {
 
     fn stop(&mut self, index: usize) {
         let grace = self.spec.children[index].grace;
-        let entry = &mut self.entries[index];
-        // a supervisor below ends when its children have, each in its own grace
-        entry.kill_at = grace.map(|grace| clock::now() + grace).map(|at| self.by.map_or(at, |by| by.min(at)));
-        entry.kid.order(Order::Stop(self.by));
+        self.entries[index].tell_to_stop(grace, self.by, clock::now());
         self.roster.told(index);
     }
 
@@ -198,7 +189,7 @@ impl Supervisor {
     fn set_timer(&mut self, at: Option<Instant>, ctx: &mut Ctx<Self>) {
         let clocks = self.entries.iter().enumerate().flat_map(|(index, entry)| {
             let reopen = entry.open_until().filter(|_| self.roster.phase(index) == Phase::Up);
-            [entry.kill_at, entry.sentence.as_ref().map(|(_, at)| *at), reopen]
+            [entry.next_clock(), reopen]
         });
         let wake = clocks.chain([at]).flatten().min();
         if self.timer.map(|(at, _)| at) == wake {
@@ -218,7 +209,7 @@ impl Supervisor {
         });
     }
 
-    fn below(&self) -> Vec<(usize, Ref<Supervisor>)> {
+    fn below(&self) -> Vec<(usize, Below)> {
         let children = self.spec.children.iter().enumerate();
         children.filter_map(|(index, child)| child.below.clone().map(|below| (index, below))).collect()
     }
@@ -254,15 +245,14 @@ impl Actor for Supervisor {
 
 impl StreamHandler<News> for Supervisor {
     fn handle(&mut self, News { index, epoch, note }: News, ctx: &mut Ctx<Self>) {
-        let present = self.entries[index].life.as_ref().is_some_and(|life| life.epoch == epoch);
-        if !present {
+        if !self.entries[index].is_in_life(epoch) {
             return; // of a life that is over
         }
         match note {
             Note::Exited(exit) => return self.ended(index, exit, ctx),
             Note::Ready => self.ready(index, ctx),
             Note::Call(report) => self.called(index, report, ctx),
-            Note::Hung => self.hung(index),
+            Note::Hung => self.entries[index].hung(clock::now()),
         }
         self.advance(ctx);
     }
@@ -291,7 +281,7 @@ impl Handler<Describe> for Supervisor {
         let below = self.below();
         Box::pin(async move {
             for (index, supervisor) in below {
-                if let Ok(there) = supervisor.ask(Describe, DESCRIBE_WITHIN).await {
+                if let Ok(there) = supervisor.describe.ask_within(Describe, DESCRIBE_WITHIN).await {
                     let node = &mut me.children[index];
                     node.strategy = there.strategy;
                     node.restarts_in_window = there.restarts_in_window;
@@ -318,7 +308,7 @@ impl Handler<RestartChild> for Supervisor {
         let below = self.below();
         Box::pin(async move {
             for (_, supervisor) in below {
-                if matches!(supervisor.ask(message.clone(), PATIENCE).await, Ok(true)) {
+                if matches!(supervisor.restart.ask(message.clone()).await, Ok(true)) {
                     return true;
                 }
             }
