@@ -80,6 +80,8 @@ pub struct SupervisionEvent {
     pub at: DateTime<Utc>,
     pub path: String,
     pub epoch: u64,
+    /// Of a child that came at run time and goes again.
+    pub passing: bool,
     pub what: Transition,
 }
 
