@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::dev::Mailbox;
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, Handler};
 use tokio::sync::mpsc;
 
 use crate::actors::context::Ctx;
@@ -16,6 +16,7 @@ use crate::actors::life::Life;
 use crate::actors::life::Limits;
 use crate::actors::life::Line;
 use crate::actors::root::Tree;
+use crate::actors::seats::Seat;
 use crate::actors::slot::Gate;
 use crate::actors::slot::Present;
 use crate::actors::slot::Probe;
@@ -30,6 +31,9 @@ use crate::messages::supervision::RestartChild;
 use crate::resilience::backoff::Backoff;
 use crate::resilience::breaker::BreakerOptions;
 use crate::resilience::breaker::State;
+
+/// Questions to a supervisor that may wait.
+const QUESTIONS: usize = 1024;
 
 /// Which ends call for a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,9 +147,9 @@ impl ChildSpec {
         let slow = options.breaker.as_ref().map_or(Duration::MAX, |breaker| breaker.slow);
         let recipe = TypedRecipe {
             name: name.clone(),
-            seat: match options.place {
-                Place::Shared(home) => Seat::Shared(home),
-                Place::Dedicated => Seat::Dedicated,
+            lodging: match options.place {
+                Place::Shared(home) => Lodging::Shared(home),
+                Place::Dedicated => Lodging::Dedicated,
             },
             cap: options.cap,
             deadline: options.deadline,
@@ -171,13 +175,21 @@ impl ChildSpec {
     /// it anew with everything below it.
     pub fn supervisor(spec: SupervisorSpec) -> ChildSpec {
         let name = spec.name.clone();
-        let (recipe, supervisor) = supervisor_recipe(spec);
-        let below = Below { describe: supervisor.port(), restart: supervisor.port() };
-        ChildSpec::of_supervisor(name, recipe, below)
+        let spec = Arc::new(spec);
+        ChildSpec::supervising(name, QUESTIONS, move || Supervisor::new(Arc::clone(&spec))).0
     }
 
-    fn of_supervisor(name: String, recipe: Arc<dyn Recipe>, below: Below) -> ChildSpec {
-        ChildSpec {
+    /// A child that is a supervisor, of whatever kind.
+    pub(super) fn supervising<A>(
+        name: String,
+        cap: usize,
+        make: impl Fn() -> A + Send + Sync + 'static,
+    ) -> (ChildSpec, Ref<A>)
+    where
+        A: Actor<Context = Ctx<A>> + Handler<Describe> + Handler<RestartChild>,
+    {
+        let (recipe, supervisor) = recipe_with_supervisors(name.clone(), cap, make);
+        let spec = ChildSpec {
             name,
             restart: Restart::Permanent,
             readiness: Readiness::AtOnce,
@@ -185,30 +197,35 @@ impl ChildSpec {
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
             stall: None,
             breaker: None,
-            below: Some(below),
+            below: Some(Below { describe: supervisor.port(), restart: supervisor.port() }),
             recipe,
-        }
+        };
+        (spec, supervisor)
     }
 }
 
 /// The supervisor above all others, not yet alive.
 pub(super) fn root(spec: SupervisorSpec, supervisors: &Arc<Home>) -> (Box<dyn Kid>, Ref<Supervisor>) {
-    let (recipe, root) = supervisor_recipe(spec);
+    let name = spec.name.clone();
+    let spec = Arc::new(spec);
+    let (recipe, root) = recipe_with_supervisors(name, QUESTIONS, move || Supervisor::new(Arc::clone(&spec)));
     (recipe.prepare(supervisors), root)
 }
 
-fn supervisor_recipe(spec: SupervisorSpec) -> (Arc<TypedRecipe<Supervisor>>, Ref<Supervisor>) {
+fn recipe_with_supervisors<A: Actor<Context = Ctx<A>>>(
+    name: String,
+    cap: usize,
+    make: impl Fn() -> A + Send + Sync + 'static,
+) -> (Arc<TypedRecipe<A>>, Ref<A>) {
     let slot = Slot::new();
-    let name = spec.name.clone();
-    let spec = Arc::new(spec);
     let recipe = TypedRecipe {
         name,
-        seat: Seat::WithSupervisors,
-        cap: 1024,
+        lodging: Lodging::WithSupervisors,
+        cap,
         deadline: None,
         slow: Duration::MAX,
         slot: Arc::clone(&slot),
-        make: Box::new(move || Supervisor::new(Arc::clone(&spec))),
+        make: Box::new(make),
     };
     (Arc::new(recipe), Ref(slot))
 }
@@ -219,6 +236,7 @@ pub(super) struct Station {
     pub path: String,
     pub tree: Arc<Tree>,
     pub line: Line,
+    pub seat: Option<Arc<Seat>>,
 }
 
 /// A recipe without the actor's type.
@@ -248,7 +266,7 @@ pub(super) trait Kid: Send + Sync {
 }
 
 /// `Place`, and the one place that is not the caller's to choose.
-enum Seat {
+enum Lodging {
     Shared(Arc<Home>),
     Dedicated,
     /// Supervisors live together, away from what they supervise.
@@ -257,7 +275,7 @@ enum Seat {
 
 struct TypedRecipe<A: Actor<Context = Ctx<A>>> {
     name: String,
-    seat: Seat,
+    lodging: Lodging,
     cap: usize,
     deadline: Option<Duration>,
     slow: Duration,
@@ -267,10 +285,10 @@ struct TypedRecipe<A: Actor<Context = Ctx<A>>> {
 
 impl<A: Actor<Context = Ctx<A>>> Recipe for TypedRecipe<A> {
     fn prepare(self: Arc<Self>, supervisors: &Arc<Home>) -> Box<dyn Kid> {
-        let home = match &self.seat {
-            Seat::Shared(home) => Some(Arc::clone(home)),
-            Seat::Dedicated => None,
-            Seat::WithSupervisors => Some(Arc::clone(supervisors)),
+        let home = match &self.lodging {
+            Lodging::Shared(home) => Some(Arc::clone(home)),
+            Lodging::Dedicated => None,
+            Lodging::WithSupervisors => Some(Arc::clone(supervisors)),
         };
         Box::new(TypedKid { recipe: self, home, live: None })
     }
@@ -296,7 +314,7 @@ impl<A: Actor<Context = Ctx<A>>> Kid for TypedKid<A> {
         };
         let recipe = Arc::clone(&self.recipe);
         let limits = Limits { cap: recipe.cap, deadline: recipe.deadline, slow: recipe.slow };
-        let Station { index, path, tree, line } = station;
+        let Station { index, path, tree, line, seat } = station;
         let life = Arc::new(Life::new(index, recipe.slot.next_epoch(), path, tree, limits, line));
         let (orders, taken) = mpsc::unbounded_channel();
         // made here, not on the child's thread: there is no moment without an address
@@ -304,7 +322,7 @@ impl<A: Actor<Context = Ctx<A>>> Kid for TypedKid<A> {
         // the permits are the bound; actix's own would pack some messages later, away from their permits
         mailbox.set_capacity(0);
         let addr = mailbox.address();
-        let monitor = Monitor::new(Arc::clone(&life));
+        let monitor = Monitor::new(Arc::clone(&life), seat);
         self.live = Some(Live { addr, orders, life: Arc::clone(&life) });
         home.run(move || begin(&*recipe.make, mailbox, taken, monitor));
         Ok(life)

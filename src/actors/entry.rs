@@ -11,6 +11,7 @@ use crate::actors::incarnation::Order;
 use crate::actors::life::Life;
 use crate::actors::life::Line;
 use crate::actors::root::Tree;
+use crate::actors::seats::Seat;
 use crate::messages::supervision::BreakerView;
 use crate::messages::supervision::ChildState;
 use crate::messages::supervision::Node;
@@ -26,6 +27,8 @@ pub(super) struct Entry {
     pub name: String,
     pub path: String,
     pub kid: Box<dyn Kid>,
+    /// Of a child that came at run time.
+    pub seat: Option<Arc<Seat>>,
     pub breaker: Option<Breaker>,
     /// The present life, until its end is known.
     pub life: Option<Arc<Life>>,
@@ -47,6 +50,7 @@ impl Entry {
             name: spec.name.clone(),
             path: format!("{above}/{}", spec.name),
             kid: Arc::clone(&spec.recipe).prepare(supervisors),
+            seat: None,
             breaker: spec.breaker.clone().map(Breaker::new),
             life: None,
             started: now,
@@ -60,7 +64,8 @@ impl Entry {
 
     /// Begins a life.
     pub fn start(&mut self, index: usize, tree: &Arc<Tree>, line: &Line, now: Instant) -> Result<(), HomeError> {
-        let station = Station { index, path: self.path.clone(), tree: Arc::clone(tree), line: line.clone() };
+        let (path, seat) = (self.path.clone(), self.seat.clone());
+        let station = Station { index, path, tree: Arc::clone(tree), line: line.clone(), seat };
         self.life = Some(self.kid.start(station)?);
         self.started = now;
         self.generation = self.home_generation();
@@ -184,7 +189,9 @@ impl Entry {
             queue: self.life.as_ref().map_or(0, |life| life.queue()),
             last_exit: self.last_exit.clone(),
             arbiter: self.kid.home().map(|home| home.name().to_owned()),
+            label: None,
             children: Vec::new(),
+            more: 0,
         }
     }
 }

@@ -133,7 +133,7 @@ pub fn start_root_at(
     home.run(move || {
         actix_rt::spawn(listen(news, say_ended));
     });
-    let life = kid.start(Station { index: 0, path: path.clone(), tree: Arc::clone(&tree), line })?;
+    let life = kid.start(Station { index: 0, path: path.clone(), tree: Arc::clone(&tree), line, seat: None })?;
     kid.open(State::Closed);
     tree.say(&path, life.epoch, Transition::Started);
     let (describe, restart) = (root.port(), root.port());

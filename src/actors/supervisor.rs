@@ -276,6 +276,8 @@ impl Handler<Describe> for Supervisor {
             queue: 0,
             last_exit: None,
             arbiter: Some(ctx.life().tree.supervisors.name().to_owned()),
+            label: None,
+            more: 0,
             children: self.entries.iter().zip(&self.spec.children).map(|(e, child)| e.node(kind(child), now)).collect(),
         };
         let below = self.below();
@@ -286,6 +288,7 @@ impl Handler<Describe> for Supervisor {
                     node.strategy = there.strategy;
                     node.restarts_in_window = there.restarts_in_window;
                     node.children = there.children;
+                    node.more = there.more;
                 }
             }
             me

@@ -45,7 +45,11 @@ pub struct Node {
     pub queue: usize,
     pub last_exit: Option<String>,
     pub arbiter: Option<String>,
+    /// Of a guest: whose it is.
+    pub label: Option<String>,
     pub children: Vec<Node>,
+    /// Children that are not listed, since there are so many.
+    pub more: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -53,6 +57,8 @@ pub struct Node {
 pub enum NodeKind {
     Supervisor,
     Worker,
+    /// It lives elsewhere and is only counted, and told to go.
+    Guest,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]

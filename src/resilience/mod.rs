@@ -1,4 +1,5 @@
 //! Breaker, back-off and restart window: pure, the time is an argument.
+pub mod agenda;
 pub mod backoff;
 pub mod breaker;
 pub mod restart;

@@ -81,7 +81,9 @@ pub fn worker(name: &str) -> Node {
         queue: 0,
         last_exit: None,
         arbiter: None,
+        label: None,
         children: Vec::new(),
+        more: 0,
     }
 }
 

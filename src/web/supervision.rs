@@ -44,6 +44,7 @@ fn shape(node: Node) -> api::supervision::Node {
     let kind = match node.kind {
         NodeKind::Supervisor => "supervisor",
         NodeKind::Worker => "worker",
+        NodeKind::Guest => "guest",
     };
     api::supervision::Node {
         name: node.name,
@@ -57,7 +58,9 @@ fn shape(node: Node) -> api::supervision::Node {
         queue: node.queue,
         last_exit: node.last_exit,
         arbiter: node.arbiter,
+        label: node.label,
         children: node.children.into_iter().map(shape).collect(),
+        more: node.more,
     }
 }
 

@@ -17,6 +17,8 @@ use tokio::time::sleep;
 use self::worker::*;
 
 mod breaker;
+mod dynamic;
+mod guests;
 mod random;
 mod stuck;
 mod worker;

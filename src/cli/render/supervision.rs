@@ -71,7 +71,9 @@ mod tests {
             queue: 0,
             last_exit: None,
             arbiter: None,
+            label: None,
             children,
+            more: 0,
         }
     }
 
