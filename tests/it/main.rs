@@ -33,6 +33,8 @@ mod reference;
 #[cfg(test)]
 mod roster;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod store;
 #[cfg(test)]
 mod store_actors;
