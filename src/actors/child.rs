@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::dev::Mailbox;
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, Handler};
 use tokio::sync::mpsc;
 
 use crate::actors::context::Ctx;
@@ -17,6 +17,7 @@ use crate::actors::life::Life;
 use crate::actors::life::Limits;
 use crate::actors::life::Line;
 use crate::actors::root::Tree;
+use crate::actors::seats::Seat;
 use crate::actors::slot::Gate;
 use crate::actors::slot::Present;
 use crate::actors::slot::Probe;
@@ -24,10 +25,17 @@ use crate::actors::slot::Ref;
 use crate::actors::slot::Slot;
 use crate::actors::supervisor::Supervisor;
 use crate::actors::supervisor::SupervisorSpec;
+use crate::messages::port::Port;
 use crate::messages::supervision::ChildState;
+use crate::messages::supervision::Describe;
+use crate::messages::supervision::Intervene;
+use crate::resilience::admission::Priority;
 use crate::resilience::backoff::Backoff;
 use crate::resilience::breaker::BreakerOptions;
 use crate::resilience::breaker::State;
+
+/// Questions to a supervisor that may wait.
+const QUESTIONS: usize = 1024;
 
 /// Which ends call for a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +102,24 @@ impl ChildOptions {
     }
 }
 
+impl Restart {
+    /// Whether a child is started again after an end, in order or not.
+    pub(super) fn again_after(self, in_order: bool) -> bool {
+        match self {
+            Restart::Permanent => true,
+            Restart::Transient => !in_order,
+            Restart::Temporary => false,
+        }
+    }
+}
+
+/// What a supervisor asks of a child that is a supervisor itself.
+#[derive(Clone)]
+pub(super) struct Below {
+    pub describe: Port<Describe>,
+    pub intervene: Port<Intervene>,
+}
+
 /// A child, not yet started.
 pub struct ChildSpec {
     pub(super) name: String,
@@ -104,7 +130,7 @@ pub struct ChildSpec {
     pub(super) backoff: Backoff,
     pub(super) stall: Option<Duration>,
     pub(super) breaker: Option<BreakerOptions>,
-    pub(super) below: Option<Ref<Supervisor>>,
+    pub(super) below: Option<Below>,
     pub(super) recipe: Arc<dyn Recipe>,
 }
 
@@ -123,9 +149,9 @@ impl ChildSpec {
         let slow = options.breaker.as_ref().map_or(Duration::MAX, |breaker| breaker.slow);
         let recipe = TypedRecipe {
             name: name.clone(),
-            seat: match options.place {
-                Place::Shared(home) => Seat::Shared(home),
-                Place::Dedicated => Seat::Dedicated,
+            lodging: match options.place {
+                Place::Shared(home) => Lodging::Shared(home),
+                Place::Dedicated => Lodging::Dedicated,
             },
             cap: options.cap,
             deadline: options.deadline,
@@ -151,8 +177,21 @@ impl ChildSpec {
     /// it anew with everything below it.
     pub fn supervisor(spec: SupervisorSpec) -> ChildSpec {
         let name = spec.name.clone();
-        let (recipe, below) = supervisor_recipe(spec);
-        ChildSpec {
+        let spec = Arc::new(spec);
+        ChildSpec::supervising(name, QUESTIONS, move || Supervisor::new(Arc::clone(&spec))).0
+    }
+
+    /// A child that is a supervisor, of whatever kind.
+    pub(super) fn supervising<A>(
+        name: String,
+        cap: usize,
+        make: impl Fn() -> A + Send + Sync + 'static,
+    ) -> (ChildSpec, Ref<A>)
+    where
+        A: Actor<Context = Ctx<A>> + Handler<Describe> + Handler<Intervene>,
+    {
+        let (recipe, supervisor) = recipe_with_supervisors(name.clone(), cap, make);
+        let spec = ChildSpec {
             name,
             restart: Restart::Permanent,
             readiness: Readiness::AtOnce,
@@ -160,30 +199,38 @@ impl ChildSpec {
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
             stall: None,
             breaker: None,
-            below: Some(below),
+            below: Some(Below {
+                describe: supervisor.port_for(Priority::System),
+                intervene: supervisor.port_for(Priority::System),
+            }),
             recipe,
-        }
+        };
+        (spec, supervisor)
     }
 }
 
 /// The supervisor above all others, not yet alive.
 pub(super) fn root(spec: SupervisorSpec, supervisors: &Arc<Home>) -> (Box<dyn Kid>, Ref<Supervisor>) {
-    let (recipe, root) = supervisor_recipe(spec);
+    let name = spec.name.clone();
+    let spec = Arc::new(spec);
+    let (recipe, root) = recipe_with_supervisors(name, QUESTIONS, move || Supervisor::new(Arc::clone(&spec)));
     (recipe.prepare(supervisors), root)
 }
 
-fn supervisor_recipe(spec: SupervisorSpec) -> (Arc<TypedRecipe<Supervisor>>, Ref<Supervisor>) {
+fn recipe_with_supervisors<A: Actor<Context = Ctx<A>>>(
+    name: String,
+    cap: usize,
+    make: impl Fn() -> A + Send + Sync + 'static,
+) -> (Arc<TypedRecipe<A>>, Ref<A>) {
     let slot = Slot::new();
-    let name = spec.name.clone();
-    let spec = Arc::new(spec);
     let recipe = TypedRecipe {
         name,
-        seat: Seat::WithSupervisors,
-        cap: 1024,
+        lodging: Lodging::WithSupervisors,
+        cap,
         deadline: None,
         slow: Duration::MAX,
         slot: Arc::clone(&slot),
-        make: Box::new(move || Supervisor::new(Arc::clone(&spec))),
+        make: Box::new(make),
     };
     (Arc::new(recipe), Ref(slot))
 }
@@ -194,6 +241,7 @@ pub(super) struct Station {
     pub path: String,
     pub tree: Arc<Tree>,
     pub line: Line,
+    pub seat: Option<Arc<Seat>>,
 }
 
 /// A recipe without the actor's type.
@@ -223,7 +271,7 @@ pub(super) trait Kid: Send + Sync {
 }
 
 /// `Place`, and the one place that is not the caller's to choose.
-enum Seat {
+enum Lodging {
     Shared(Arc<Home>),
     Dedicated,
     /// Supervisors live together, away from what they supervise.
@@ -232,7 +280,7 @@ enum Seat {
 
 struct TypedRecipe<A: Actor<Context = Ctx<A>>> {
     name: String,
-    seat: Seat,
+    lodging: Lodging,
     cap: usize,
     deadline: Option<Duration>,
     slow: Duration,
@@ -242,10 +290,10 @@ struct TypedRecipe<A: Actor<Context = Ctx<A>>> {
 
 impl<A: Actor<Context = Ctx<A>>> Recipe for TypedRecipe<A> {
     fn prepare(self: Arc<Self>, supervisors: &Arc<Home>) -> Box<dyn Kid> {
-        let home = match &self.seat {
-            Seat::Shared(home) => Some(Arc::clone(home)),
-            Seat::Dedicated => None,
-            Seat::WithSupervisors => Some(Arc::clone(supervisors)),
+        let home = match &self.lodging {
+            Lodging::Shared(home) => Some(Arc::clone(home)),
+            Lodging::Dedicated => None,
+            Lodging::WithSupervisors => Some(Arc::clone(supervisors)),
         };
         Box::new(TypedKid { recipe: self, home, live: None })
     }
@@ -271,7 +319,7 @@ impl<A: Actor<Context = Ctx<A>>> Kid for TypedKid<A> {
         };
         let recipe = Arc::clone(&self.recipe);
         let limits = Limits { cap: recipe.cap, deadline: recipe.deadline, slow: recipe.slow };
-        let Station { index, path, tree, line } = station;
+        let Station { index, path, tree, line, seat } = station;
         let life = Arc::new(Life::new(index, recipe.slot.next_epoch(), path, tree, limits, line));
         let (words, heard) = mpsc::unbounded_channel();
         // made here, not on the child's thread: there is no moment without an address
@@ -279,7 +327,7 @@ impl<A: Actor<Context = Ctx<A>>> Kid for TypedKid<A> {
         // the permits are the bound; actix's own would pack some messages later, away from their permits
         mailbox.set_capacity(0);
         let addr = mailbox.address();
-        let monitor = Monitor::new(Arc::clone(&life));
+        let monitor = Monitor::new(Arc::clone(&life), seat);
         self.live = Some(Live { addr, words, life: Arc::clone(&life) });
         home.run(move || begin(&*recipe.make, mailbox, heard, monitor));
         Ok(life)

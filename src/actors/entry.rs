@@ -4,12 +4,20 @@ use std::time::{Duration, Instant};
 
 use crate::actors::child::ChildSpec;
 use crate::actors::child::Kid;
+use crate::actors::child::Station;
 use crate::actors::home::Home;
+use crate::actors::home::HomeError;
 use crate::actors::incarnation::Order;
 use crate::actors::life::Life;
+use crate::actors::life::Line;
+use crate::actors::root::Tree;
+use crate::actors::seats::Seat;
 use crate::messages::supervision::BreakerView;
+use crate::messages::supervision::ChildState;
 use crate::messages::supervision::Node;
 use crate::messages::supervision::NodeKind;
+use crate::messages::supervision::{Fault, Intervened};
+use crate::resilience::backoff::Backoff;
 use crate::resilience::breaker::Breaker;
 use crate::resilience::breaker::State;
 use crate::resilience::busy::Busy;
@@ -21,6 +29,8 @@ pub(super) struct Entry {
     pub name: String,
     pub path: String,
     pub kid: Box<dyn Kid>,
+    /// Of a child that came at run time.
+    pub seat: Option<Arc<Seat>>,
     pub breaker: Option<Breaker>,
     /// The present life, until its end is known.
     pub life: Option<Arc<Life>>,
@@ -45,6 +55,7 @@ impl Entry {
             name: spec.name.clone(),
             path: format!("{above}/{}", spec.name),
             kid: Arc::clone(&spec.recipe).prepare(supervisors),
+            seat: None,
             breaker: spec.breaker.clone().map(Breaker::new),
             life: None,
             started: now,
@@ -58,13 +69,29 @@ impl Entry {
         }
     }
 
-    pub fn began(&mut self, life: Arc<Life>, now: Instant) {
-        self.life = Some(life);
+    /// Begins a life.
+    pub fn start(&mut self, index: usize, tree: &Arc<Tree>, line: &Line, now: Instant) -> Result<(), HomeError> {
+        let (path, seat) = (self.path.clone(), self.seat.clone());
+        let station = Station { index, path, tree: Arc::clone(tree), line: line.clone(), seat };
+        self.life = Some(self.kid.start(station)?);
         self.started = now;
         self.generation = self.home_generation();
         self.kill_at = None;
         self.sentence = None;
         self.recalled = false;
+        Ok(())
+    }
+
+    /// Whether the present life is the one with this number.
+    pub fn is_in_life(&self, epoch: u64) -> bool {
+        self.life.as_ref().is_some_and(|life| life.epoch == epoch)
+    }
+
+    /// Has it stop within its grace, and before a shutdown's deadline if there is one.
+    pub fn tell_to_stop(&mut self, grace: Option<Duration>, by: Option<Instant>, now: Instant) {
+        // a supervisor below ends when its children have, each in its own grace
+        self.kill_at = grace.map(|grace| now + grace).map(|at| by.map_or(at, |by| by.min(at)));
+        self.kid.order(Order::Stop(by));
     }
 
     /// Forgets the present life; what still comes from it is not listened to.
@@ -84,6 +111,55 @@ impl Entry {
             life.fence();
         }
         self.kid.order(Order::Kill(reason.to_owned()));
+    }
+
+    /// A request was not answered within the deadline.
+    pub fn hung(&mut self, now: Instant) {
+        if self.sentence.is_none() {
+            self.kill("a request was not answered within the deadline", now);
+            self.kid.shut(None, ChildState::Restarting, "restarting");
+        }
+    }
+
+    /// Kills what was not ready, or has not stopped, when it had to.
+    pub fn kill_if_late(&mut self, starting: bool, now: Instant) {
+        if self.kill_at.is_some_and(|at| at <= now) {
+            self.kill(if starting { "was not ready in time" } else { "did not stop in time" }, now);
+        }
+    }
+
+    /// Why it was killed, once it should have ended of that.
+    pub fn is_to_be_left_behind(&mut self, now: Instant) -> Option<String> {
+        self.sentence.take_if(|(_, at)| *at <= now).map(|(reason, _)| reason)
+    }
+
+    /// Why it must be left behind, if it keeps its thread for longer than it may.
+    pub fn stalled(&self, limit: Option<Duration>) -> Option<String> {
+        let held = self.life.as_ref()?.held_for();
+        (held > limit?).then(|| format!("held its thread for {held:.1?}"))
+    }
+
+    /// Counts a failure; answers how long to wait before the next life.
+    pub fn failed(&mut self, backoff: Backoff, now: Instant) -> Duration {
+        if backoff.forgets_after(now.saturating_duration_since(self.started)) {
+            self.failures = 0;
+        }
+        self.failures += 1;
+        backoff.delay(self.failures, rand::random())
+    }
+
+    /// The next moment at which a clock of this life runs out.
+    pub fn next_clock(&self) -> Option<Instant> {
+        [self.kill_at, self.sentence.as_ref().map(|(_, at)| *at)].into_iter().flatten().min()
+    }
+
+    /// Has the present life suffer a fault.
+    pub fn inject(&self, fault: Fault) -> Intervened {
+        if self.life.is_none() || self.sentence.is_some() {
+            return Intervened::NotAlive;
+        }
+        self.kid.order(Order::Inject(fault));
+        Intervened::Done
     }
 
     /// Opens the gate as the breaker allows, unless the present life was killed.
@@ -133,7 +209,9 @@ impl Entry {
             arbiter: self.kid.home().map(|home| home.name().to_owned()),
             busy: self.busy.share(),
             lost_threads: self.kid.home().map_or(0, |home| home.lost()),
+            label: None,
             children: Vec::new(),
+            more: 0,
         }
     }
 }

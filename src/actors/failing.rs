@@ -1,5 +1,4 @@
 //! What a supervisor does when a child ends or a request to it fails.
-use crate::actors::child::Restart;
 use crate::actors::context::Ctx;
 use crate::actors::life::CallReport;
 use crate::actors::life::Exit;
@@ -45,10 +44,9 @@ impl Supervisor {
         entry.last_exit = Some(reason.to_owned());
         entry.bury();
         self.say(index, what, ctx);
-        let again = restart == Restart::Permanent || (restart == Restart::Transient && !in_order);
         if leaving {
             self.roster.left(index);
-        } else if again {
+        } else if restart.again_after(in_order) {
             self.failed(index, reason, ctx);
         } else {
             self.roster.ended(index);
@@ -60,12 +58,7 @@ impl Supervisor {
     fn failed(&mut self, index: usize, reason: &str, ctx: &mut Ctx<Self>) {
         let now = clock::now();
         let entry = &mut self.entries[index];
-        let backoff = self.spec.children[index].backoff;
-        if backoff.forgets_after(now.saturating_duration_since(entry.started)) {
-            entry.failures = 0;
-        }
-        entry.failures += 1;
-        let delay = backoff.delay(entry.failures, rand::random());
+        let delay = entry.failed(self.spec.children[index].backoff, now);
         if entry.breaker.as_mut().is_some_and(|breaker| breaker.broke(now)) {
             self.breaker_moved(index, ctx);
         }

@@ -16,6 +16,7 @@ use crate::actors::context::Ctx;
 use crate::actors::life::Exit;
 use crate::actors::life::Life;
 use crate::actors::life::Note;
+use crate::actors::seats::Seat;
 use crate::messages::supervision::Fault;
 
 /// What a supervisor says to a life.
@@ -40,17 +41,20 @@ pub(super) enum Word<A: Actor> {
 pub(super) struct Monitor {
     life: Arc<Life>,
     exit: Exit,
+    seat: Option<Arc<Seat>>,
 }
 
 impl Monitor {
-    pub fn new(life: Arc<Life>) -> Self {
-        Monitor { life, exit: Exit::Dropped }
+    pub fn new(life: Arc<Life>, seat: Option<Arc<Seat>>) -> Self {
+        Monitor { life, exit: Exit::Dropped, seat }
     }
 }
 
 impl Drop for Monitor {
     fn drop(&mut self) {
         let exit = std::mem::replace(&mut self.exit, Exit::Dropped);
+        // before anybody hears of the end, and may want the seat
+        self.seat = None;
         self.life.tell(Note::Exited(exit));
     }
 }

@@ -39,9 +39,10 @@ pub(super) struct Tree {
     pulse: watch::Sender<u64>,
 }
 
-/// Who lives, and who left in which order.
+/// Who lives, and who left in which order once the tree was told to stop.
 #[derive(Default)]
 struct Farewell {
+    stopping: bool,
     alive: BTreeSet<String>,
     stopped: Vec<String>,
     left_behind: Vec<String>,
@@ -54,9 +55,18 @@ impl Tree {
     }
 
     pub fn say(&self, path: &str, epoch: u64, what: Transition) {
-        self.farewell.lock().note(path, &what);
-        let event = SupervisionEvent { at: clock::wall(), path: path.to_owned(), epoch, what };
-        tracing::debug!(path, epoch, what = ?event.what, "{path} (life {epoch}): {:?}", event.what);
+        self.tell(SupervisionEvent { at: clock::wall(), path: path.to_owned(), epoch, passing: false, what });
+    }
+
+    /// The same, of a child that came at run time.
+    pub fn say_of_passing(&self, path: &str, epoch: u64, what: Transition) {
+        self.tell(SupervisionEvent { at: clock::wall(), path: path.to_owned(), epoch, passing: true, what });
+    }
+
+    fn tell(&self, event: SupervisionEvent) {
+        let path = event.path.clone();
+        self.farewell.lock().note(&path, &event.what);
+        tracing::debug!(path, epoch = event.epoch, "{path} (life {}): {:?}", event.epoch, event.what);
         // an observer's fault must not take a supervisor down
         if catch_unwind(AssertUnwindSafe(|| (self.on_event)(event))).is_err() {
             tracing::error!(path, "an observer of supervision events panicked");
@@ -75,11 +85,11 @@ impl Farewell {
             }
             Transition::Stopped => {
                 self.alive.remove(path);
-                self.stopped.push(path.to_owned());
+                self.stopped.extend(self.stopping.then(|| path.to_owned()));
             }
             Transition::Abandoned => {
                 self.alive.remove(path);
-                self.left_behind.push(path.to_owned());
+                self.left_behind.extend(self.stopping.then(|| path.to_owned()));
             }
             _ => {}
         }
@@ -135,7 +145,7 @@ pub fn start_root_at(
     home.run(move || {
         actix_rt::spawn(listen(news, say_ended));
     });
-    let life = kid.start(Station { index: 0, path: path.clone(), tree: Arc::clone(&tree), line })?;
+    let life = kid.start(Station { index: 0, path: path.clone(), tree: Arc::clone(&tree), line, seat: None })?;
     kid.open(State::Closed);
     tree.say(&path, life.epoch, Transition::Started);
     let (describe, intervene) = (root.port_for(Priority::System), root.port_for(Priority::System));
@@ -172,8 +182,7 @@ impl RootHandle {
 
     /// Stops all children in the reverse order of their start, each within its grace, all within `deadline`.
     pub async fn shutdown(self, deadline: Duration) -> Farewells {
-        self.tree.farewell.lock().stopped.clear();
-        self.tree.farewell.lock().left_behind.clear();
+        self.tree.farewell.lock().stopping = true;
         let by: Instant = clock::now() + deadline;
         self.root.order(Order::Stop(Some(by)));
         if tokio::time::timeout(deadline + LAST_MOMENT, self.gave_up()).await.is_ok() {

@@ -161,7 +161,21 @@ impl<A: Actor<Context = Ctx<A>>> Ref<A> {
         M: Message + Send + 'static,
         M::Result: Send + Outcome + 'static,
     {
-        Port::new(Arc::new(Entrance { slot: Arc::clone(&self.0), priority }))
+        Port::new(Arc::new(self.entrance(priority)))
+    }
+
+    fn entrance(&self, priority: Priority) -> Entrance<A> {
+        Entrance { slot: Arc::clone(&self.0), priority }
+    }
+
+    /// For one who sends the request now and waits for its reply later.
+    pub(super) fn door<M>(&self) -> impl Door<M> + use<A, M>
+    where
+        A: Handler<M>,
+        M: Message + Send + 'static,
+        M::Result: Send + Outcome + 'static,
+    {
+        self.entrance(Priority::Normal)
     }
 
     pub fn state(&self) -> ChildState {

@@ -10,9 +10,9 @@ use actix::{Actor, ActorContext, AsyncContext, Handler, ResponseFuture, Running,
 use futures_util::stream;
 use tokio::sync::mpsc;
 
+use crate::actors::child::Below;
 use crate::actors::child::ChildSpec;
 use crate::actors::child::Readiness;
-use crate::actors::child::Station;
 use crate::actors::context::Ctx;
 use crate::actors::entry::Entry;
 use crate::actors::incarnation::Order;
@@ -20,11 +20,9 @@ use crate::actors::life::Exit;
 use crate::actors::life::Line;
 use crate::actors::life::News;
 use crate::actors::life::Note;
-use crate::actors::slot::Ref;
 use crate::clock;
 use crate::messages::supervision::ChildState;
 use crate::messages::supervision::Describe;
-use crate::messages::supervision::Fault;
 use crate::messages::supervision::Node;
 use crate::messages::supervision::NodeKind;
 use crate::messages::supervision::Transition;
@@ -115,11 +113,8 @@ impl Supervisor {
             self.say(index, Transition::BreakerHalfOpen, ctx);
         }
         let entry = &mut self.entries[index];
-        let tree = Arc::clone(&ctx.life().tree);
-        let station = Station { index, path: entry.path.clone(), tree, line: self.line.clone() };
-        match entry.kid.start(station) {
-            Ok(life) => entry.began(life, now),
-            Err(error) => return self.ended(index, Exit::Failed(error.to_string()), ctx),
+        if let Err(error) = entry.start(index, &ctx.life().tree, &self.line, now) {
+            return self.ended(index, Exit::Failed(error.to_string()), ctx);
         }
         match self.spec.children[index].readiness {
             Readiness::AtOnce => self.ready(index, ctx),
@@ -142,10 +137,7 @@ impl Supervisor {
 
     fn stop(&mut self, index: usize) {
         let grace = self.spec.children[index].grace;
-        let entry = &mut self.entries[index];
-        // a supervisor below ends when its children have, each in its own grace
-        entry.kill_at = grace.map(|grace| clock::now() + grace).map(|at| self.by.map_or(at, |by| by.min(at)));
-        entry.kid.order(Order::Stop(self.by));
+        self.entries[index].tell_to_stop(grace, self.by, clock::now());
         self.roster.told(index);
     }
 
@@ -171,15 +163,6 @@ impl Supervisor {
         } else if self.roster.phase(index) == (Phase::Leaving { told: true }) && entry.sentence.is_none() {
             entry.kid.order(Order::Stop(Some(by)));
         }
-    }
-
-    fn inject(&self, index: usize, fault: Fault) -> Intervened {
-        let entry = &self.entries[index];
-        if entry.life.is_none() || entry.sentence.is_some() {
-            return Intervened::NotAlive;
-        }
-        entry.kid.order(Order::Inject(fault));
-        Intervened::Done
     }
 
     fn restart(&mut self, index: usize, ctx: &mut Ctx<Self>) -> Intervened {
@@ -208,7 +191,7 @@ impl Supervisor {
     fn set_timer(&mut self, at: Option<Instant>, ctx: &mut Ctx<Self>) {
         let clocks = self.entries.iter().enumerate().flat_map(|(index, entry)| {
             let reopen = entry.open_until().filter(|_| self.roster.phase(index) == Phase::Up);
-            [entry.kill_at, entry.sentence.as_ref().map(|(_, at)| *at), reopen]
+            [entry.next_clock(), reopen]
         });
         let wake = clocks.chain([at]).flatten().min();
         if self.timer.map(|(at, _)| at) == wake {
@@ -228,7 +211,7 @@ impl Supervisor {
         });
     }
 
-    fn below(&self) -> Vec<(usize, Ref<Supervisor>)> {
+    fn below(&self) -> Vec<(usize, Below)> {
         let children = self.spec.children.iter().enumerate();
         children.filter_map(|(index, child)| child.below.clone().map(|below| (index, below))).collect()
     }
@@ -264,15 +247,14 @@ impl Actor for Supervisor {
 
 impl StreamHandler<News> for Supervisor {
     fn handle(&mut self, News { index, epoch, note }: News, ctx: &mut Ctx<Self>) {
-        let present = self.entries[index].life.as_ref().is_some_and(|life| life.epoch == epoch);
-        if !present {
+        if !self.entries[index].is_in_life(epoch) {
             return; // of a life that is over
         }
         match note {
             Note::Exited(exit) => return self.ended(index, exit, ctx),
             Note::Ready => self.ready(index, ctx),
             Note::Call(report) => self.called(index, report, ctx),
-            Note::Hung => self.hung(index),
+            Note::Hung => self.entries[index].hung(clock::now()),
         }
         self.advance(ctx);
     }
@@ -298,16 +280,19 @@ impl Handler<Describe> for Supervisor {
             arbiter: Some(ctx.life().tree.supervisors.name().to_owned()),
             busy: None,
             lost_threads: ctx.life().tree.supervisors.lost(),
+            label: None,
+            more: 0,
             children: self.entries.iter().zip(&self.spec.children).map(|(e, child)| e.node(kind(child), now)).collect(),
         };
         let below = self.below();
         Box::pin(async move {
             for (index, supervisor) in below {
-                if let Ok(there) = supervisor.port().ask_within(Describe, DESCRIBE_WITHIN).await {
+                if let Ok(there) = supervisor.describe.ask_within(Describe, DESCRIBE_WITHIN).await {
                     let node = &mut me.children[index];
                     node.strategy = there.strategy;
                     node.restarts_in_window = there.restarts_in_window;
                     node.children = there.children;
+                    node.more = there.more;
                 }
             }
             me
@@ -323,14 +308,14 @@ impl Handler<Intervene> for Supervisor {
         if let Some(index) = here.filter(|_| !self.roster.is_closed()) {
             let done = match message.how {
                 Intervention::Restart => self.restart(index, ctx),
-                Intervention::Inject(fault) => self.inject(index, fault),
+                Intervention::Inject(fault) => self.entries[index].inject(fault),
             };
             return Box::pin(async move { done });
         }
         let below = self.below();
         Box::pin(async move {
             for (_, supervisor) in below {
-                match supervisor.port().ask(message.clone()).await {
+                match supervisor.intervene.ask(message.clone()).await {
                     Ok(Intervened::Unknown) | Err(_) => {}
                     Ok(found) => return found,
                 }

@@ -31,10 +31,8 @@ impl Supervisor {
     fn watch(&mut self, index: usize, ctx: &mut Ctx<Self>) {
         let entry = &mut self.entries[index];
         let Some(life) = &entry.life else { return };
-        let held = life.held_for();
         entry.busy.look(life.is_at_work());
-        if self.spec.children[index].stall.is_some_and(|limit| held > limit) {
-            let reason = format!("held its thread for {held:.1?}");
+        if let Some(reason) = entry.stalled(self.spec.children[index].stall) {
             entry.kill(&reason, clock::now());
             self.move_home(index, ctx);
             return self.ended(index, Exit::Killed(reason), ctx);
@@ -80,25 +78,13 @@ impl Supervisor {
         }
     }
 
-    /// A request was not answered within the deadline.
-    pub(super) fn hung(&mut self, index: usize) {
-        let entry = &mut self.entries[index];
-        if entry.sentence.is_none() {
-            entry.kill("a request was not answered within the deadline", clock::now());
-            entry.kid.shut(None, ChildState::Restarting, "restarting");
-        }
-    }
-
     /// Carries out every deadline that has passed.
     pub(super) fn clocks(&mut self, ctx: &mut Ctx<Self>) {
         let now = clock::now();
         for index in 0..self.entries.len() {
             let phase = self.roster.phase(index);
             let entry = &mut self.entries[index];
-            if entry.kill_at.is_some_and(|at| at <= now) {
-                let too_late = if phase == Phase::Starting { "was not ready in time" } else { "did not stop in time" };
-                entry.kill(too_late, now);
-            }
+            entry.kill_if_late(phase == Phase::Starting, now);
             if phase == Phase::Up && entry.breaker.as_mut().is_some_and(|breaker| breaker.tick(now)) {
                 self.breaker_moved(index, ctx);
             }
@@ -107,8 +93,7 @@ impl Supervisor {
     }
 
     fn leave_behind_when_due(&mut self, index: usize, ctx: &mut Ctx<Self>) {
-        let entry = &mut self.entries[index];
-        let Some((reason, _)) = entry.sentence.take_if(|(_, at)| *at <= clock::now()) else { return };
+        let Some(reason) = self.entries[index].is_to_be_left_behind(clock::now()) else { return };
         self.move_home(index, ctx);
         self.left_behind(index, &reason, ctx);
     }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[schemars(rename = "Child")]
 pub struct Node {
     pub name: String,
-    /// `supervisor` or `worker`.
+    /// `supervisor`, `worker`, or `guest`: one that lives elsewhere, and is only counted and told to go.
     pub kind: String,
-    /// Of a supervisor.
+    /// Of a supervisor; `dynamic`: its children come and go at run time.
     pub strategy: Option<String>,
     /// `starting`, `up`, `restarting`, `open`, `half_open` or `down`.
     pub state: String,
@@ -25,8 +25,13 @@ pub struct Node {
     /// Threads that its arbiter gave up because a call held them, and which have not come back.
     #[serde(default)]
     pub lost_threads: usize,
+    /// Of a session: the name of its token.
+    pub label: Option<String>,
     #[serde(default)]
     pub children: Vec<Node>,
+    /// Children that are not listed: of those that come and go the oldest 500 are.
+    #[serde(default)]
+    pub more: usize,
 }
 
 /// A fault on purpose, where the configuration allows drills. What is left of it ends with the life of the child.

@@ -50,7 +50,10 @@ impl Desk {
             tell(&event);
             waiting.extend(published(&event));
             self.publish(&mut waiting);
-            if let Transition::Exited { reason } = &event.what {
+            // The service does not consist of those that come and go: it can start without them.
+            if let Transition::Exited { reason } = &event.what
+                && !event.passing
+            {
                 let count = ends.entry(event.path.clone()).or_default();
                 *count += 1;
                 if *count == HOPELESS {
@@ -130,7 +133,13 @@ mod tests {
 
     fn exit(path: &str, reason: &str) -> SupervisionEvent {
         let at = chrono::DateTime::from_timestamp(1_700_000_000, 0).expect("time");
-        SupervisionEvent { at, path: path.into(), epoch: 1, what: Transition::Exited { reason: reason.into() } }
+        SupervisionEvent {
+            at,
+            path: path.into(),
+            epoch: 1,
+            passing: false,
+            what: Transition::Exited { reason: reason.into() },
+        }
     }
 
     #[actix::test]
@@ -151,6 +160,19 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, 5);
+    }
+
+    #[actix::test]
+    async fn those_who_come_and_go_do_not_keep_the_service_from_starting() {
+        let (tell, news) = mpsc::unbounded_channel();
+        let (recorder, _recorded) = mpsc::unbounded_channel();
+        let (trouble, seen) = watch::channel(None);
+        for _ in 0..HOPELESS {
+            tell.send(SupervisionEvent { passing: true, ..exit("root/a/run", "again") }).expect("open");
+        }
+        drop(tell);
+        Desk { recorder, trouble, feed: Port::answering(|_| Ok(())) }.run(news).await;
+        assert_eq!(*seen.borrow(), None);
     }
 
     #[actix::test]

@@ -27,7 +27,7 @@ use crate::actors::store_reader::StoreReader;
 use crate::actors::supervisor::SupervisorSpec;
 use crate::actors::teach::Teach;
 use crate::app::parts::Parts;
-use crate::app::tree::edges as edges_spec;
+use crate::app::tree::{edges as edges_spec, sessions};
 use crate::config::Config;
 use crate::ids::AgentId;
 use crate::messages::port::{AskError, Door, Port, Reply};
@@ -130,6 +130,7 @@ pub fn edges(
     let drill = config.drills.enabled.then(|| intervene.clone());
     let Doors { reader, signer, auditor, orchestrator, agents, learner, teach, pool, access, alerts, hub, admitted } =
         doors;
+    let (sessions_spec, sessions) = sessions(config.web.max_sessions);
     let of_agents = || agents.iter();
     let edges = Edges {
         admission: Admission::new(admitted),
@@ -143,6 +144,8 @@ pub fn edges(
             read: hub.port(),
             leave: hub.port(),
             redeem: access.port(),
+            adopt: sessions.guests(),
+            most: config.web.max_sessions,
         },
         workflows: Workflows {
             world: Arc::clone(&parts.world),
@@ -184,5 +187,5 @@ pub fn edges(
         health: Health { store: reader.port(), head: auditor.port(), engine: orchestrator.port_for(Priority::System) },
     };
     let make = move |listener| server(listener, edges.clone());
-    edges_spec(hub_spec, Arc::new(listener), Arc::new(make))
+    edges_spec(hub_spec, sessions_spec, Arc::new(listener), Arc::new(make))
 }

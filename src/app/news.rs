@@ -59,7 +59,7 @@ mod tests {
 
     fn check(what: Transition, epoch: u64, op: Option<&str>) {
         let at = chrono::DateTime::from_timestamp(1_700_000_000, 0).expect("time");
-        let event = SupervisionEvent { at, path: "root/agents/agents-3/PACER".into(), epoch, what };
+        let event = SupervisionEvent { at, path: "root/agents/agents-3/PACER".into(), epoch, passing: false, what };
         let made = entry(&NodeId::new("n").expect("id"), 7, &event);
         assert_eq!(made.as_ref().map(|entry| entry.op.as_str()), op);
         if let Some(entry) = made {

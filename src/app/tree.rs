@@ -10,6 +10,8 @@ use crate::actors::agent::Agent;
 use crate::actors::auditor::{Auditor, AuditorPorts};
 use crate::actors::child::{ChildOptions, ChildSpec, Place, Readiness};
 use crate::actors::compute::pool::Pool;
+use crate::actors::dynamic::DynamicSpec;
+use crate::actors::dynamic::handle::Dynamic;
 use crate::actors::engine_doors::Doors;
 use crate::actors::home::{Home, HomeError};
 use crate::actors::hub::Hub;
@@ -243,13 +245,21 @@ pub fn hub() -> Result<(ChildSpec, Ref<Hub>), HomeError> {
 
 pub fn edges(
     hub: ChildSpec,
+    sessions: ChildSpec,
     listener: Arc<std::net::TcpListener>,
     make: Arc<MakeServer>,
 ) -> Result<SupervisorSpec, HomeError> {
     let home = Home::start("edges")?;
     let rules = ChildOptions { grace: Duration::from_secs(12), breaker: None, ..options(&home) };
     let (spec, _) = ChildSpec::worker("http", rules, move || HttpServer::new(Arc::clone(&listener), Arc::clone(&make)));
-    Ok(supervisor("edges", Strategy::OneForOne, 10, vec![hub, spec]))
+    Ok(supervisor("edges", Strategy::OneForOne, 10, vec![hub, spec, sessions]))
+}
+
+/// The open WebSockets. They come after the HTTP server, so that they are told to go before it waits for the end of
+/// what it serves.
+pub fn sessions(most: usize) -> (ChildSpec, Dynamic) {
+    let intensity = Intensity { max: 10, within: MINUTE };
+    Dynamic::new(DynamicSpec { name: "sessions".to_owned(), intensity, most })
 }
 
 /// Started from the first to the last, stopped from the last to the first.

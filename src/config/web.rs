@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use crate::config::key::{Key, Shape};
 use crate::config::layers::Layers;
 
-pub const KEYS: &[Key] =
-    &[Key::new("web.listen", Shape::Text, "127.0.0.1:8787"), Key::new("web.hosts", Shape::List, "")];
+pub const KEYS: &[Key] = &[
+    Key::new("web.listen", Shape::Text, "127.0.0.1:8787"),
+    Key::new("web.hosts", Shape::List, ""),
+    Key::new("web.max_sessions", Shape::Whole, "256"),
+];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebConfig {
@@ -13,6 +16,8 @@ pub struct WebConfig {
     pub listen: SocketAddr,
     /// Further names that are answered, of the proxy in front.
     pub hosts: Vec<HostName>,
+    /// Live feeds that may be open at once.
+    pub max_sessions: usize,
 }
 
 /// A host as browsers name it: a name or an IPv4 address, with its port unless that is the default one.
@@ -61,7 +66,8 @@ impl WebConfig {
             Err(_) => Err("must be an IP address and a port, such as 127.0.0.1:8787"),
         });
         let hosts = layers.list("web.hosts", HostName::parse);
-        Some(WebConfig { listen: listen?, hosts: hosts? })
+        let max_sessions = layers.whole("web.max_sessions", 1, 4_096).and_then(|n| usize::try_from(n).ok());
+        Some(WebConfig { listen: listen?, hosts: hosts?, max_sessions: max_sessions? })
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 pub const SUB_PROTOCOL: &str = "dsmil.v1.json";
 pub const VERSION: u32 = 1;
 
-/// Why the service closes a connection; 4000 and above are ours (RFC 6455, section 7.4.2).
+/// Why the service closes a connection; 4000 and above are ours, 1001 is everybody's (RFC 6455, section 7.4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Close {
     /// It did not say hello, or what it said makes no sense.
@@ -15,6 +15,8 @@ pub enum Close {
     Slow,
     /// Its token is not valid any more.
     Expired,
+    /// The service is being stopped, or somebody ended this connection.
+    Away,
 }
 
 impl Close {
@@ -23,6 +25,7 @@ impl Close {
             Close::Protocol => 4000,
             Close::Slow => 4008,
             Close::Expired => 4401,
+            Close::Away => 1001,
         }
     }
 
@@ -31,6 +34,7 @@ impl Close {
             Close::Protocol => "protocol error",
             Close::Slow => "too slow",
             Close::Expired => "the token is not valid any more",
+            Close::Away => "going away",
         }
     }
 }

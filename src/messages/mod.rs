@@ -7,6 +7,7 @@ pub mod alerts;
 pub mod auditor;
 pub mod compute;
 pub mod events;
+pub mod guests;
 pub mod hub;
 pub mod learner;
 pub mod orchestrator;

@@ -11,6 +11,7 @@ use crate::messages::auditor::AuditError;
 use crate::messages::auditor::SignedHead;
 use crate::messages::auditor::VerifierKey;
 use crate::messages::compute::{ComputeError, PoolStatus};
+use crate::messages::guests::Stay;
 use crate::messages::learner::LearnError;
 use crate::messages::learner::LearnerStatus;
 use crate::messages::orchestrator::EngineStatus;
@@ -108,6 +109,7 @@ impl Outcome for Quote {}
 impl Outcome for Node {}
 impl Outcome for Intervened {}
 impl Outcome for Ranking {}
+impl Outcome for Stay {}
 
 impl Outcome for AgentStats {
     const CLASS: Class = A_LOOK;

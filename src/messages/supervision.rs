@@ -57,7 +57,7 @@ impl fmt::Display for Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intervened {
     Done,
-    /// It is between two lives: there is nobody who could suffer the fault.
+    /// Nobody could suffer the fault: it is between two lives, or a guest that others poll.
     NotAlive,
     /// No supervisor has a child of that name.
     Unknown,
@@ -85,7 +85,11 @@ pub struct Node {
     pub busy: Option<f64>,
     /// Threads its arbiter gave up, and which have not come back.
     pub lost_threads: usize,
+    /// Of a guest: whose it is.
+    pub label: Option<String>,
     pub children: Vec<Node>,
+    /// Children that are not listed, since there are so many.
+    pub more: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -93,6 +97,8 @@ pub struct Node {
 pub enum NodeKind {
     Supervisor,
     Worker,
+    /// It lives elsewhere and is only counted, and told to go.
+    Guest,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -120,6 +126,8 @@ pub struct SupervisionEvent {
     pub at: DateTime<Utc>,
     pub path: String,
     pub epoch: u64,
+    /// Of a child that came at run time and goes again.
+    pub passing: bool,
     pub what: Transition,
 }
 

@@ -1,5 +1,6 @@
-//! Admission, breaker, back-off and restart window: pure, the time is an argument.
+//! Admission, breaker, back-off, restart window and what else is pure: the time is an argument.
 pub mod admission;
+pub mod agenda;
 pub mod backoff;
 pub mod breaker;
 pub mod busy;

@@ -53,6 +53,10 @@ pub enum ApiError {
     Conflict(String),
     #[error("this address answers {allow} only")]
     WrongMethod { allow: String },
+    #[error(
+        "{limit} live feeds are open, which is as many as may be (`web.max_sessions`); come back when one has ended"
+    )]
+    TooManySessions { limit: usize },
     #[error(transparent)]
     Ask(#[from] AskError),
     #[error(transparent)]
@@ -100,6 +104,7 @@ impl ApiError {
             ApiError::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             ApiError::Conflict(_) => (StatusCode::CONFLICT, "conflict", "Not in this state"),
             ApiError::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "Wrong method"),
+            ApiError::TooManySessions { .. } => return later("too-many-sessions", "Too many live feeds are open"),
             ApiError::Ask(cause) => return of_ask(cause),
             ApiError::Start(StartError::NotDurable { .. }) => return later("not-durable", "It was not made durable"),
             ApiError::Start(StartError::TooMany { .. }) => return later("too-many-runs", "Too many runs are open"),
@@ -229,6 +234,7 @@ mod tests {
         check(AskError::Timeout, 504, None);
         check(AskError::Lost, 502, None);
         check(StartError::NotDurable { detail: "database down".into() }, 503, Some("1"));
+        check(ApiError::TooManySessions { limit: 2 }, 503, Some("1"));
         check(ApiError::Panicked, 500, None);
     }
 

@@ -84,7 +84,9 @@ pub fn worker(name: &str) -> Node {
         arbiter: None,
         busy: None,
         lost_threads: 0,
+        label: None,
         children: Vec::new(),
+        more: 0,
     }
 }
 
@@ -101,6 +103,7 @@ pub fn edges() -> Edges {
         hosts: Hosts::of(&WebConfig {
             listen: ([127, 0, 0, 1], 8787).into(),
             hosts: vec![HostName::parse("dsmil.example").expect("a name")],
+            max_sessions: 2,
         }),
         tokens: Tokens { create: shut(), revoke: shut() },
         sessions: Sessions { open: shut(), close: shut(), ticket: shut() },
@@ -111,6 +114,8 @@ pub fn edges() -> Edges {
             read: shut(),
             leave: shut(),
             redeem: Port::answering(|_| Ok(None)),
+            adopt: shut(),
+            most: 2,
         },
         workflows: Workflows {
             start: shut(),

@@ -74,7 +74,7 @@ mod tests {
     fn only_names_that_cannot_be_rebound_are_answered_for() {
         let check = |listen: &str, host: &str, admitted: bool| {
             let hosts = vec![HostName::parse("dsmil.example:8443").expect("a name")];
-            let hosts = Hosts::of(&WebConfig { listen: listen.parse().expect("an address"), hosts });
+            let hosts = Hosts::of(&WebConfig { listen: listen.parse().expect("an address"), hosts, max_sessions: 1 });
             assert_eq!(hosts.admits(host), admitted, "listening on {listen}, asked for {host:?}");
         };
         for host in ["localhost", "LOCALHOST:8787", "127.0.0.1", "127.0.0.1:8787", "[::1]:8787", "127.9.9.9:1"] {

@@ -1,6 +1,7 @@
 //! `GET /stream`: the live feed over a WebSocket. The session only carries frames; the hub decides what is sent.
 //!
-//! It may be opened with a bearer token, with the cookie of a session from one of our own pages, or with a ticket.
+//! Each connection is a guest among those that may be open at once; one more is refused before the handshake is
+//! answered. It may be opened with a bearer token, with the cookie of a session from one of our own pages, or with a ticket.
 use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, StreamHandler, WrapFuture};
@@ -16,8 +17,9 @@ use crate::access::book::Grant;
 use crate::clock;
 use crate::feed::protocol::{Close, SUB_PROTOCOL};
 use crate::messages::access::RedeemTicket;
+use crate::messages::guests::{Adopt, Stay};
 use crate::messages::hub::{Deliver, HasRead, Join, Leave, Said};
-use crate::messages::port::Port;
+use crate::messages::port::{AskError, Port};
 use crate::web::auth::{Admission, caller, is_own_page};
 use crate::web::error::ApiError;
 
@@ -36,6 +38,10 @@ pub struct Stream {
     pub read: Port<HasRead>,
     pub leave: Port<Leave>,
     pub redeem: Port<RedeemTicket>,
+    /// Takes a connection in among those that may be open at once.
+    pub adopt: Port<Adopt>,
+    /// How many those are.
+    pub most: usize,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -65,8 +71,13 @@ pub async fn open(
             Grant::from(caller)
         }
     };
-    let session =
-        Session { deps: (**deps).clone(), admission: (**admission).clone(), grant, number: None, heard: clock::now() };
+    let guest = Adopt { kind: "session", label: grant.who.name.clone() };
+    let stay = deps.adopt.ask(guest).await.map_err(|refusal| match refusal {
+        AskError::Overloaded => ApiError::TooManySessions { limit: deps.most },
+        other => other.into(),
+    })?;
+    let (deps, admission) = ((**deps).clone(), (**admission).clone());
+    let session = Session { deps, admission, grant, stay, number: None, heard: clock::now() };
     WsResponseBuilder::new(session, &request, payload.into_inner())
         .protocols(&[SUB_PROTOCOL])
         .frame_size(FRAME)
@@ -80,6 +91,8 @@ struct Session {
     admission: Admission,
     /// Holds as long as the token, and the session if it came by one.
     grant: Grant,
+    /// Its place; given back when the connection ends, however it does.
+    stay: Stay,
     /// The hub's number for it, once it has joined.
     number: Option<u64>,
     /// When the hub last sent something.
@@ -108,6 +121,8 @@ impl Actor for Session {
     type Context = WebsocketContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        let told = self.stay.told_to_go();
+        ctx.spawn(told.into_actor(self).map(|(), session, ctx| session.end(Close::Away, ctx)));
         let join = self.deps.join.clone();
         let to = ctx.address().recipient();
         let joining = async move { join.ask(Join { to }).await };

@@ -57,7 +57,7 @@ pub async fn inject(
     let how = Intervention::Inject(fault(asked)?);
     match port.ask(Intervene { name: name.to_owned(), how, who: caller.who.to_string() }).await? {
         Intervened::Done => Ok(asked.fault),
-        Intervened::NotAlive => Err(ApiError::Conflict(format!("`{name}` is between two lives; ask again"))),
+        Intervened::NotAlive => Err(ApiError::Conflict(format!("`{name}` cannot be told: it is between two lives, or a guest, which nobody here polls"))),
         Intervened::Unknown => {
             let refusal = format!("there is no child `{name}`; `GET /api/v1/supervision` shows the tree");
             Err(ApiError::NotFound(refusal))
@@ -99,6 +99,7 @@ fn shape(node: Node) -> api::supervision::Node {
     let kind = match node.kind {
         NodeKind::Supervisor => "supervisor",
         NodeKind::Worker => "worker",
+        NodeKind::Guest => "guest",
     };
     api::supervision::Node {
         name: node.name,
@@ -114,7 +115,9 @@ fn shape(node: Node) -> api::supervision::Node {
         arbiter: node.arbiter,
         busy: node.busy,
         lost_threads: node.lost_threads,
+        label: node.label,
         children: node.children.into_iter().map(shape).collect(),
+        more: node.more,
     }
 }
 

@@ -37,6 +37,8 @@ mod roster;
 #[cfg(test)]
 mod service_manager;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod store;
 #[cfg(test)]
 mod store_actors;

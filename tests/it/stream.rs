@@ -5,88 +5,19 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use actix_rt::task::JoinHandle;
-use awc::BoxedSocket;
-use awc::ws::{Codec, Frame, Message};
 use dsmil::clock;
-use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 
 use crate::support::burner::RULES;
+use crate::support::feed::Client;
 use crate::support::service::{Home, Service};
 use crate::support::until;
-
-type Socket = actix_codec::Framed<BoxedSocket, Codec>;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn start(home: &Home) -> Service {
     let rules = home.write("alerts.toml", RULES).display().to_string();
     let text = format!("[watch]\nalerts_file = {rules:?}\nactions = \"off\"\n[drills]\nenabled = true\n");
     let config = home.write("config.toml", &text);
     Service::start_with(home, &["--config", &config.display().to_string()])
-}
-
-/// A client that reads.
-struct Client(Socket);
-
-impl Client {
-    async fn connect(service: &Service, query: &str, token: Option<&str>) -> Result<Self, String> {
-        let bearer = token.map(|token| ("Authorization", format!("Bearer {token}")));
-        Client::connect_with(service, query, bearer.as_slice()).await
-    }
-
-    async fn connect_with(service: &Service, query: &str, headers: &[(&str, String)]) -> Result<Self, String> {
-        let url = format!("{}/api/v1/stream{query}", service.url);
-        let mut request = awc::Client::new().ws(url).protocols(["dsmil.v1.json"]);
-        for (name, value) in headers {
-            request = request.header(*name, value.as_str());
-        }
-        request.connect().await.map(|(_, socket)| Client(socket)).map_err(|fault| fault.to_string())
-    }
-
-    async fn say(&mut self, frame: Value) {
-        self.0.send(Message::Text(frame.to_string().into())).await.expect("sent");
-    }
-
-    async fn follow(&mut self, resume: Option<Value>, channels: &[&str]) {
-        self.say(json!({ "t": "hello", "v": 1, "resume": resume })).await;
-        for (id, channel) in channels.iter().enumerate() {
-            self.say(json!({ "t": "sub", "id": id, "ch": channel, "rate_hz": 60 })).await;
-        }
-    }
-
-    /// The next frame of the feed; pings are answered. The code, if the connection is closed.
-    async fn next(&mut self) -> Result<Value, u16> {
-        loop {
-            let frame = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a frame in time");
-            match frame {
-                Some(Ok(Frame::Text(text))) => return Ok(serde_json::from_slice(&text).expect("JSON")),
-                Some(Ok(Frame::Ping(bytes))) => self.0.send(Message::Pong(bytes)).await.expect("sent"),
-                Some(Ok(Frame::Close(reason))) => return Err(reason.map_or(1005, |reason| reason.code.into())),
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Err(1006),
-            }
-        }
-    }
-
-    /// The code with which the connection ends.
-    async fn end(&mut self) -> u16 {
-        loop {
-            if let Err(code) = self.next().await {
-                return code;
-            }
-        }
-    }
-
-    /// The next frame of this kind, of this channel if there is one.
-    async fn frame(&mut self, kind: &str, channel: &str) -> Value {
-        loop {
-            let frame = self.next().await.expect("the connection lasts");
-            if frame["t"] == kind && (channel.is_empty() || frame["ch"] == channel) {
-                return frame;
-            }
-        }
-    }
 }
 
 fn exercise(service: &Service, firing: bool) {

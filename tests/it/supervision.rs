@@ -18,7 +18,9 @@ use self::worker::*;
 
 mod breaker;
 mod drill;
+mod dynamic;
 mod endurance;
+mod guests;
 mod priority;
 mod random;
 mod stuck;

@@ -2,6 +2,9 @@
 use crate::api::supervision::Node;
 use crate::cli::render::table::{Style, Tone, clean, line};
 
+/// Of children that come and go, those that are drawn though they are well.
+const FEW: usize = 5;
+
 pub fn tree(root: &Node, style: Style) -> String {
     let mut out = String::new();
     draw(root, "", "", style, &mut out);
@@ -12,15 +15,37 @@ pub fn tree(root: &Node, style: Style) -> String {
 
 fn draw(node: &Node, first: &str, rest: &str, style: Style, out: &mut String) {
     line(out, format_args!("{first}{}", style.paint(tone(node), &describe(node))));
-    let last = node.children.len().saturating_sub(1);
-    for (nth, child) in node.children.iter().enumerate() {
+    let (shown, folded) = folded(node);
+    let last = if folded > 0 { shown.len() } else { shown.len().saturating_sub(1) };
+    for (nth, child) in shown.into_iter().enumerate() {
         let (branch, below) = if nth == last { ("`- ", "   ") } else { ("|- ", "|  ") };
         draw(child, &format!("{rest}{branch}"), &format!("{rest}{below}"), style, out);
     }
+    if folded > 0 {
+        line(out, format_args!("{rest}`- and {folded} more"));
+    }
+}
+
+/// Of children that come and go there may be thousands: all that are in trouble are drawn, and a few of the others.
+fn folded(node: &Node) -> (Vec<&Node>, usize) {
+    if node.strategy.as_deref() != Some("dynamic") {
+        return (node.children.iter().collect(), node.more);
+    }
+    let mut quiet = 0;
+    let is_shown = |child: &&Node| {
+        quiet += usize::from(child.state == "up");
+        child.state != "up" || quiet <= FEW
+    };
+    let shown: Vec<&Node> = node.children.iter().filter(is_shown).collect();
+    let left_out = node.children.len() - shown.len();
+    (shown, left_out + node.more)
 }
 
 fn describe(node: &Node) -> String {
     let mut text = clean(&node.name);
+    if let Some(label) = &node.label {
+        text.push_str(&format!(" ({})", clean(label)));
+    }
     if let Some(strategy) = &node.strategy {
         text.push_str(&format!(" ({strategy})"));
     }
@@ -80,7 +105,9 @@ mod tests {
             arbiter: Some("agents-1".into()),
             busy: Some(0.0),
             lost_threads: 0,
+            label: None,
             children,
+            more: 0,
         }
     }
 
@@ -104,5 +131,28 @@ root (one_for_one)  up
 2 of 3 workers up
 ";
         assert_eq!(tree(&root, Style::default()), expected);
+    }
+
+    #[test]
+    fn of_many_that_come_and_go_a_few_are_drawn_and_all_that_are_in_trouble() {
+        let mut sessions: Vec<Node> = (1..=9).map(|n| node(&format!("s-{n}"), "guest", "up", Vec::new())).collect();
+        sessions[0].label = Some("eyes".into());
+        sessions[8].state = "down".into();
+        let mut crowd = node("sessions", "supervisor", "up", sessions);
+        crowd.strategy = Some("dynamic".into());
+        crowd.more = 10;
+        let expected = "\
+sessions (dynamic)  up
+|- s-1 (eyes)  up
+|- s-2  up
+|- s-3  up
+|- s-4  up
+|- s-5  up
+|- s-9  down
+`- and 13 more
+
+0 of 0 workers up
+";
+        assert_eq!(tree(&crowd, Style::default()), expected);
     }
 }

@@ -27,7 +27,7 @@ fn a_request_that_is_never_answered_ends_the_child() {
 }
 
 /// Waits in real time until `happened`.
-async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
     for _ in 0..2000 {
         if happened().await {
             return;

@@ -77,6 +77,12 @@ pub struct Worker {
     ready_after: Duration,
 }
 
+impl Worker {
+    pub fn new(board: &Arc<Board>) -> Self {
+        Worker { count: 0, board: Arc::clone(board), ready_after: s(1) }
+    }
+}
+
 impl Actor for Worker {
     type Context = Ctx<Self>;
 
@@ -222,7 +228,7 @@ pub fn options() -> ChildOptions {
 /// A worker that is ready one second after its start, where that is asked for.
 pub fn worker_with(name: &str, options: ChildOptions, board: &Arc<Board>) -> (ChildSpec, Ref<Worker>) {
     let board = Arc::clone(board);
-    let make = move || Worker { count: 0, board: Arc::clone(&board), ready_after: s(1) };
+    let make = move || Worker::new(&board);
     ChildSpec::worker(name, options, make)
 }
 

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod browser;
 pub mod burner;
 pub mod database;
+pub mod feed;
 pub mod records;
 pub mod service;
 pub mod tpm;
