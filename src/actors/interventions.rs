@@ -6,7 +6,7 @@ use tracing::warn;
 
 use crate::actors::scribe::{Deed, Scribe};
 use crate::messages::port::{AskError, Door, Port, Reply};
-use crate::messages::supervision::{Intervene, Intervention};
+use crate::messages::supervision::{Intervene, Intervened, Intervention};
 
 /// How long the record may take.
 const RECORD_WITHIN: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ struct Recorded {
 
 impl Door<Intervene> for Recorded {
     fn ask(&self, message: Intervene, within: Duration) -> Reply<Intervene> {
-        let (scribe, root) = (self.scribe.clone(), self.root.clone());
+        let (scribe, later, root) = (self.scribe.clone(), self.scribe.clone(), self.root.clone());
         Box::pin(async move {
             let (deed, must) = (deed(&message), matches!(message.how, Intervention::Inject(_)));
             let mut noting = actix_rt::spawn(async move { scribe.note(deed).await });
@@ -37,7 +37,13 @@ impl Door<Intervene> for Recorded {
                 }
                 _ => warn!("the restart of {} by {} is recorded later", message.name, message.who),
             }
-            root.ask_within(message, within).await
+            let answer = root.ask_within(message.clone(), within).await;
+            if must && answer != Ok(Intervened::Done) {
+                // the record says that it was ordered
+                let deed = Deed { outcome: "refused", ..self::deed(&message) };
+                actix_rt::spawn(async move { later.note(deed).await });
+            }
+            answer
         })
     }
 

@@ -9,6 +9,8 @@ use crate::agents::profile::{AgentProfile, Words};
 use crate::ids::{AgentId, ToolId};
 use crate::toolkit::duration;
 
+mod breaker;
+
 /// What a file gave. The name is known even if the rest is faulty, so that duplicates show at once.
 #[derive(Debug)]
 pub struct Parsed {
@@ -18,7 +20,7 @@ pub struct Parsed {
 
 /// Keys of a Claude Code subagent, and the one under which ours stand.
 const TOP: &[&str] = &["name", "description", "tools", "model", "color", "dsmil"];
-const OURS: &[&str] = &["group", "domain", "policy", "criticality", "timeout", "concurrency", "tools"];
+const OURS: &[&str] = &["group", "domain", "policy", "criticality", "timeout", "concurrency", "tools", "breaker"];
 
 const SECTION: &str = "dsmil";
 const DEFAULT_CONCURRENCY: usize = 4;
@@ -124,6 +126,7 @@ impl Reader<'_> {
         let timeout = self.timeout(&ours);
         let concurrency = self.concurrency(&ours);
         let tools = self.tools(&ours);
+        let breaker = self.breaker(&ours, timeout);
         Some(AgentProfile {
             id: id?.clone(),
             group: group?,
@@ -134,6 +137,7 @@ impl Reader<'_> {
             criticality: criticality?,
             timeout: timeout?,
             concurrency: concurrency?,
+            breaker: breaker?,
             instructions,
         })
     }

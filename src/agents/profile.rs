@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentId, ToolId};
+use crate::resilience::breaker::BreakerOptions;
 
 /// A closed set of words that a key may be.
 pub trait Words: Sized + Copy + 'static {
@@ -86,7 +87,7 @@ impl Words for Criticality {
 }
 
 /// A checked agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AgentProfile {
     pub id: AgentId,
     pub group: Group,
@@ -101,6 +102,8 @@ pub struct AgentProfile {
     pub timeout: Duration,
     /// How many steps it works on at a time.
     pub concurrency: usize,
+    /// When it is withdrawn, and for how long.
+    pub breaker: BreakerOptions,
     /// The body of its file.
     pub instructions: String,
 }

@@ -53,9 +53,32 @@ pub struct Agent {
     pub done: Option<u64>,
     pub failed: Option<u64>,
     pub last_exit: Option<String>,
+    /// When its breaker opens and closes; only when one agent is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker_rules: Option<BreakerRules>,
     /// The body of its file; only when one agent is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
+}
+
+/// Of its profile, with the usual value where that says nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BreakerRules {
+    /// It opens after so many failures in a row.
+    pub in_a_row: u32,
+    /// So many of the last calls are looked at.
+    pub window: usize,
+    /// With fewer calls than this the shares say nothing.
+    pub min_calls: usize,
+    /// It opens at this share of failed calls.
+    pub failed_share: f64,
+    /// It opens at this share of slow calls.
+    pub slow_share: f64,
+    /// A call that takes as long as this is slow.
+    pub slow_ms: u64,
+    pub open_for_ms: u64,
+    /// A probe without a result is lost after this time.
+    pub probe_timeout_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

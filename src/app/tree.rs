@@ -174,9 +174,8 @@ pub fn agents(
         let mut children = Vec::new();
         for profile in group {
             let (profile, toolbox, bench) = (Arc::clone(profile), Arc::clone(toolbox), Arc::clone(bench));
-            // The agent ends a late tool itself. A tool that takes its time is slow, not sick.
-            let slow = BreakerOptions { slow: profile.timeout, ..BreakerOptions::default() };
-            let rules = ChildOptions { deadline: None, breaker: Some(slow), ..options(&home) };
+            // The agent ends a late tool itself.
+            let rules = ChildOptions { deadline: None, breaker: Some(profile.breaker.clone()), ..options(&home) };
             let id = profile.id.clone();
             let restraint = restraint.clone();
             let make =

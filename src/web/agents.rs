@@ -20,6 +20,7 @@ use crate::messages::supervision::ChildState;
 use crate::messages::supervision::Describe;
 use crate::messages::supervision::Node;
 use crate::messages::supervision::{Intervene, Intervened, Intervention};
+use crate::resilience::breaker::BreakerOptions;
 use crate::web::auth::Caller;
 use crate::web::error::ApiError;
 use crate::web::supervision::{breaker_shape, inject};
@@ -61,6 +62,7 @@ pub async fn show(deps: Data<Agents>, id: Path<String>) -> Result<HttpResponse, 
     let stats = stats_of(&deps, node, &profile.id).await;
     let mut agent = shape(profile, node, stats);
     agent.instructions = Some(profile.instructions.clone());
+    agent.breaker_rules = Some(breaker_rules(&profile.breaker));
     Ok(HttpResponse::Ok().json(agent))
 }
 
@@ -119,7 +121,7 @@ fn shape(profile: &AgentProfile, node: Option<&Node>, stats: Option<AgentStats>)
         tools: profile.tools.clone(),
         policy: profile.policy,
         criticality: profile.criticality,
-        timeout_ms: u64::try_from(profile.timeout.as_millis()).unwrap_or(u64::MAX),
+        timeout_ms: millis(profile.timeout),
         concurrency: profile.concurrency,
         state: node.map_or(AgentState::Down, |node| agent_state(node.state)),
         breaker: breaker.unwrap_or_else(closed),
@@ -131,8 +133,26 @@ fn shape(profile: &AgentProfile, node: Option<&Node>, stats: Option<AgentStats>)
         done: stats.as_ref().map(|stats| stats.done),
         failed: stats.as_ref().map(|stats| stats.failed),
         last_exit: node.and_then(|node| node.last_exit.clone()),
+        breaker_rules: None,
         instructions: None,
     }
+}
+
+fn breaker_rules(rules: &BreakerOptions) -> api::agent::BreakerRules {
+    api::agent::BreakerRules {
+        in_a_row: rules.in_a_row,
+        window: rules.window,
+        min_calls: rules.min_calls,
+        failed_share: rules.failed_share,
+        slow_share: rules.slow_share,
+        slow_ms: millis(rules.slow),
+        open_for_ms: millis(rules.open_for),
+        probe_timeout_ms: millis(rules.probe_timeout),
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The contract knows no `starting`: to a caller it is the same as a restart.
@@ -163,7 +183,7 @@ mod tests {
     /// One agent, `PACER`, whose child is as `node` says.
     fn with_agent(node: Node) -> Edges {
         let text = "---\nname: pacer\ndescription: Use before heavy work.\ndsmil: { group: core, domain: load, policy: ro, \
-                    criticality: normal, timeout: 10s, tools: [load.read] }\n---\nRead twice.\n";
+                    criticality: normal, timeout: 10s, tools: [load.read], breaker: { in_a_row: 3 } }\n---\nRead twice.\n";
         let tools = BTreeSet::from([ToolId::new("load.read").expect("a tool id")]);
         let files = [("pacer.md".to_owned(), text.to_owned())];
         let catalog = Catalog::from_files(files.into_iter(), &tools).expect("a catalog");
@@ -205,6 +225,11 @@ mod tests {
         }
         let one = ask(edges, request("GET /api/v1/agents/pacer")).await.json();
         assert_eq!(one["instructions"].as_str().map(str::trim), Some("Read twice."));
+        let rules = &one["breaker_rules"];
+        assert_eq!(
+            (&rules["in_a_row"], &rules["slow_ms"], &rules["open_for_ms"]),
+            (&json!(3), &json!(10_000), &json!(60_000))
+        );
     }
 
     #[actix_web::test]

@@ -57,7 +57,9 @@ pub async fn inject(
     let how = Intervention::Inject(fault(asked)?);
     match port.ask(Intervene { name: name.to_owned(), how, who: caller.who.to_string() }).await? {
         Intervened::Done => Ok(asked.fault),
-        Intervened::NotAlive => Err(ApiError::Conflict(format!("`{name}` cannot be told: it is between two lives, or a guest, which nobody here polls"))),
+        Intervened::NotAlive => Err(ApiError::Conflict(format!(
+            "`{name}` cannot be told: it is between two lives, or a guest, which nobody here polls"
+        ))),
         Intervened::Unknown => {
             let refusal = format!("there is no child `{name}`; `GET /api/v1/supervision` shows the tree");
             Err(ApiError::NotFound(refusal))

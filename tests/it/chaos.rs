@@ -298,6 +298,9 @@ fn check_log(home: &Home, service: Service, tally: &Tally) {
         from += entries.len();
         for entry in &entries {
             let op = text(entry, "op");
+            if op == "drill.injected" && text(entry, "outcome") == "refused" {
+                continue;
+            }
             if op == "drill.injected" {
                 let fault = text(entry, "detail").split([' ', ',']).next().expect("a word").to_owned();
                 let child = text(entry, "subject").trim_start_matches("child/").to_owned();

@@ -1,6 +1,7 @@
 //! Agents: the list, and one agent with its instructions.
 use crate::api::agent::Agent;
 use crate::api::agent::AgentState;
+use crate::api::agent::BreakerRules;
 use crate::cli::render::table::{Row, Style, Tone, clean, duration, facts, or_dash, percent, table};
 
 pub fn list(agents: &[Agent], style: Style) -> String {
@@ -41,6 +42,7 @@ pub fn show(agent: &Agent, style: Style) -> String {
         ("tools", tools),
         ("timeout", duration(agent.timeout_ms as f64)),
         ("breaker", format!("{}{retry}", agent.breaker.state)),
+        ("opens after", or_dash(agent.breaker_rules.as_ref().map(opens_after))),
         ("queue", agent.queue.to_string()),
         ("restarts", agent.restarts.to_string()),
         ("steps", format!("{} done, {} failed", or_dash(agent.done), or_dash(agent.failed))),
@@ -56,6 +58,20 @@ pub fn show(agent: &Agent, style: Style) -> String {
         }
     }
     out
+}
+
+fn opens_after(rules: &BreakerRules) -> String {
+    let share = |share: f64| percent(Some(share));
+    format!(
+        "{} failures in a row, or {} failed or {} slower than {} of {} to {} calls; for {}",
+        rules.in_a_row,
+        share(rules.failed_share),
+        share(rules.slow_share),
+        duration(rules.slow_ms as f64),
+        rules.min_calls,
+        rules.window,
+        duration(rules.open_for_ms as f64),
+    )
 }
 
 /// The word that the API uses for a value.
