@@ -22,7 +22,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("alerts", &["ids", "toolkit", "recovery"]),
     ("resilience", &["ids"]),
     ("audit", &["ids", "toolkit"]),
-    ("agents", &["ids", "toolkit"]),
+    ("agents", &["ids", "toolkit", "resilience"]),
     ("judges", &["ids", "toolkit"]),
     ("workflow", &["ids", "toolkit", "agents", "audit", "judges", "resilience"]),
     ("compute", &["ids", "audit"]),

@@ -110,7 +110,7 @@ mod tests {
     fn rules(breaker: &str) -> Result<BreakerOptions, Vec<String>> {
         let text = format!(
             "---\nname: pacer\ndescription: Use.\ndsmil:\n  {{ group: core, domain: load, policy: ro, criticality: normal, \
-             timeout: 10s, tools: [load.read],\n{breaker} }}\n---\nRead.\n"
+             timeout: 10s, tools: [load.read],\n    {breaker} }}\n---\nRead.\n"
         );
         let tools = BTreeSet::from([ToolId::new("load.read").expect("a tool id")]);
         let read = parse("pacer.md", &text, &tools).profile.map(|profile| profile.breaker);
