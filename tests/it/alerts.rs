@@ -196,8 +196,10 @@ fn looking_at_an_agent_hides_none_of_its_failures() {
 fn a_person_pauses_and_resumes_a_run() {
     let home = Home::new();
     let service = Service::start(&home);
-    let burst: Vec<Value> =
-        (0..200).map(|n| json!({ "id": format!("s{n}"), "agent": "TESTBED", "tool": "cp.echo" })).collect();
+    // it is open for two seconds at least
+    let read =
+        |n: usize| json!({ "id": format!("s{n}"), "agent": "PACER", "tool": "load.read", "input": { "window_s": 1 } });
+    let burst: Vec<Value> = (0..3).map(read).collect();
     let run = service.submit(&json!({ "name": "long", "mode": "sequential", "steps": burst }));
     let paused = service.post(&format!("/api/v1/workflows/{run}/pause"), &json!({}));
     assert_eq!((paused.status, paused.json()["status"].as_str()), (202, Some("paused")), "{}", paused.body);
