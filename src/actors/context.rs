@@ -24,8 +24,8 @@ pub struct Ctx<A: Actor<Context = Ctx<A>>> {
     parts: ContextParts<A>,
     life: Arc<Life>,
     budget: u32,
-    /// Handled before the mailbox is read on.
-    urgent: VecDeque<Envelope<A>>,
+    /// Handled before the mailbox is read on; none is the rule, and takes little room.
+    urgent: Option<Box<VecDeque<Envelope<A>>>>,
     failure: Option<String>,
     stop_by: Option<Instant>,
     drill: Option<Box<Drill>>,
@@ -34,7 +34,7 @@ pub struct Ctx<A: Actor<Context = Ctx<A>>> {
 impl<A: Actor<Context = Ctx<A>>> Ctx<A> {
     pub(super) fn new(mailbox: &Mailbox<A>, life: Arc<Life>) -> Self {
         let parts = ContextParts::new(mailbox.sender_producer());
-        Ctx { parts, life, budget: BUDGET, urgent: VecDeque::new(), failure: None, stop_by: None, drill: None }
+        Ctx { parts, life, budget: BUDGET, urgent: None, failure: None, stop_by: None, drill: None }
     }
 
     /// Opens the gate of a child that was started `WhenReady`; otherwise without effect.
@@ -94,18 +94,24 @@ impl<A: Actor<Context = Ctx<A>>> Ctx<A> {
 
     /// Has a message handled before those in the mailbox, though not in the midst of what the actor waits for.
     pub(super) fn hasten(&mut self, envelope: Envelope<A>) {
-        if self.urgent.is_empty() {
+        if !self.is_hastened() {
             self.spawn(fut::ready(()).map(|(), actor: &mut A, ctx: &mut Self| {
-                while let Some(mut envelope) = ctx.urgent.pop_front() {
+                while let Some(mut envelope) = ctx.next_urgent() {
                     envelope.handle(actor, ctx);
                 }
             }));
         }
-        self.urgent.push_back(envelope);
+        self.urgent.get_or_insert_default().push_back(envelope);
+    }
+
+    fn next_urgent(&mut self) -> Option<Envelope<A>> {
+        let next = self.urgent.as_mut()?.pop_front();
+        self.urgent.take_if(|waiting| waiting.is_empty());
+        next
     }
 
     pub(super) fn is_hastened(&self) -> bool {
-        !self.urgent.is_empty()
+        self.urgent.is_some()
     }
 
     pub(super) fn spend(&mut self) {

@@ -20,7 +20,7 @@ pub struct Node {
     pub last_exit: Option<String>,
     /// The thread it lives on; several children may share one.
     pub arbiter: Option<String>,
-    /// The share, from 0 to 1, of the last ten seconds in which it kept that thread busy (sampled ten times a second).
+    /// The share, from 0 to 1, of the last six seconds in which it kept that thread busy (sampled ten times a second).
     pub busy: Option<f64>,
     /// Threads that its arbiter gave up because a call held them, and which have not come back.
     #[serde(default)]

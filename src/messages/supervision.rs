@@ -81,7 +81,7 @@ pub struct Node {
     pub last_exit: Option<String>,
     /// The thread it lives on.
     pub arbiter: Option<String>,
-    /// The share of the last ten seconds in which it kept that thread busy.
+    /// The share of the last six seconds in which it kept that thread busy.
     pub busy: Option<f64>,
     /// Threads its arbiter gave up, and which have not come back.
     pub lost_threads: usize,
