@@ -25,6 +25,7 @@ pub struct Ctx<A: Actor<Context = Ctx<A>>> {
     life: Arc<Life>,
     budget: u32,
     /// Handled before the mailbox is read on; none is the rule, and takes little room.
+    #[expect(clippy::box_collection, reason = "one word in each of many contexts, where a deque would be four")]
     urgent: Option<Box<VecDeque<Envelope<A>>>>,
     failure: Option<String>,
     stop_by: Option<Instant>,
