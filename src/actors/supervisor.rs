@@ -314,13 +314,16 @@ impl Handler<Intervene> for Supervisor {
         }
         let below = self.below();
         Box::pin(async move {
+            let mut not_found = Intervened::Unknown;
             for (_, supervisor) in below {
                 match supervisor.intervene.ask(message.clone()).await {
-                    Ok(Intervened::Unknown) | Err(_) => {}
+                    Ok(Intervened::Unknown) => {}
                     Ok(found) => return found,
+                    // it is being restarted itself, and may be the one that has the child
+                    Err(_) => not_found = Intervened::NotAlive,
                 }
             }
-            Intervened::Unknown
+            not_found
         })
     }
 }
