@@ -88,6 +88,10 @@ impl<A: Actor<Context = Ctx<A>>> Ctx<A> {
         }
     }
 
+    pub(super) fn is_drilled(&self) -> bool {
+        self.drill.is_some()
+    }
+
     /// What befalls the next request.
     pub(super) fn next_ordeal(&mut self) -> Option<Ordeal> {
         self.drill.as_mut()?.next()

@@ -196,12 +196,7 @@ impl Entry {
             State::HalfOpen { .. } => BreakerView { state: "half_open", retry_after_s: None },
         });
         Node {
-            name: self.name.clone(),
-            kind,
-            strategy: None,
-            state: self.kid.state(),
             epoch,
-            restarts_in_window: 0,
             restarts: epoch.saturating_sub(1),
             breaker,
             queue: self.life.as_ref().map_or(0, |life| life.queue()),
@@ -209,9 +204,7 @@ impl Entry {
             arbiter: self.kid.home().map(|home| home.name().to_owned()),
             busy: self.busy.share(),
             lost_threads: self.kid.home().map_or(0, |home| home.lost()),
-            label: None,
-            children: Vec::new(),
-            more: 0,
+            ..Node::new(self.name.clone(), kind, self.kid.state())
         }
     }
 }

@@ -110,21 +110,16 @@ where
         }
         let Some(message) = self.message.take() else { return };
         // neither looks nor what an actor says to itself take part in a drill
-        let asked = cargo.is_some() && M::Result::CLASS != Class::Ignored;
-        let ordeal = if asked { ctx.next_ordeal() } else { None };
-        let ticket = Ticket::new(Arc::clone(ctx.life()), cargo);
-        if ordeal == Some(Ordeal::Fail) {
-            return match M::Result::drilled() {
-                Some(failure) => relay(ticket, failure, false, reply),
-                None => drop(ticket),
-            };
+        if ctx.is_drilled()
+            && M::Result::CLASS != Class::Ignored
+            && cargo.is_some()
+            && let Some(ordeal) = ctx.next_ordeal()
+        {
+            return suffer(ordeal, message, cargo, reply, actor, ctx);
         }
+        let ticket = Ticket::new(Arc::clone(ctx.life()), cargo);
         let (answer, mut answered) = oneshot::channel();
         MessageResponse::<A, M>::handle(<A as Handler<M>>::handle(actor, message, ctx), ctx, Some(answer));
-        if let Some(Ordeal::Slow(by)) = ordeal {
-            actix_rt::spawn(relay_later(ticket, answered, reply, by));
-            return;
-        }
         match answered.try_recv() {
             Ok(result) => {
                 let slow = ticket.began_ms + ticket.slow_ms() <= clock::coarse_ms();
@@ -134,6 +129,35 @@ where
             Err(TryRecvError::Empty) => {
                 actix_rt::spawn(relay_later(ticket, answered, reply, Duration::ZERO));
             }
+        }
+    }
+}
+
+/// A request that an exercise spoils.
+#[cold]
+fn suffer<A, M>(
+    ordeal: Ordeal,
+    message: M,
+    cargo: Option<Cargo>,
+    reply: Option<oneshot::Sender<M::Result>>,
+    actor: &mut A,
+    ctx: &mut Ctx<A>,
+) where
+    A: Actor<Context = Ctx<A>> + Handler<M>,
+    M: Message + Send + 'static,
+    M::Result: Send + Outcome,
+{
+    let ticket = Ticket::new(Arc::clone(ctx.life()), cargo);
+    match ordeal {
+        Ordeal::Fail => match M::Result::drilled() {
+            Some(failure) => relay(ticket, failure, false, reply),
+            // without a reply it counts as failed, and the caller sees its request as lost
+            None => drop(ticket),
+        },
+        Ordeal::Slow(by) => {
+            let (answer, answered) = oneshot::channel();
+            MessageResponse::<A, M>::handle(<A as Handler<M>>::handle(actor, message, ctx), ctx, Some(answer));
+            actix_rt::spawn(relay_later(ticket, answered, reply, by));
         }
     }
 }

@@ -2,6 +2,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_rt::{Arbiter, ArbiterHandle};
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::actors::scribe::{Deed, Scribe};
@@ -12,36 +14,60 @@ use crate::messages::supervision::{Intervene, Intervened, Intervention};
 const RECORD_WITHIN: Duration = Duration::from_secs(5);
 
 /// A door to the root that writes the entry first. A fault that cannot be recorded is not injected; a restart goes on,
-/// for the service may need it to get its database back, and is recorded when that is so.
+/// for the service may need it to get its database back, and is recorded when that is so. Entries are written on the
+/// present arbiter, and not on that of whoever asks: they outlive it.
 pub fn recorded(scribe: Scribe, root: Port<Intervene>) -> Port<Intervene> {
-    Port::new(Arc::new(Recorded { scribe, root }))
+    Port::new(Arc::new(Recorded { scribe, root, here: Arbiter::current() }))
 }
 
 struct Recorded {
     scribe: Scribe,
     root: Port<Intervene>,
+    here: ArbiterHandle,
+}
+
+/// How an order ended, for its record.
+type Told = oneshot::Sender<Result<Intervened, AskError>>;
+
+impl Recorded {
+    /// Writes that it was ordered and, should nobody have been told in the end, that too. The first channel tells
+    /// when the order is on record.
+    fn note(&self, message: &Intervene) -> (oneshot::Receiver<()>, Told) {
+        let (written, on_record) = oneshot::channel();
+        let (told, ended) = oneshot::channel();
+        let (scribe, deed) = (self.scribe.clone(), deed(message));
+        let noting = async move {
+            scribe.note(deed.clone()).await;
+            if written.send(()).is_err() {
+                warn!("an order is on record that its giver no longer waits for");
+            }
+            // the caller may have gone before it was told
+            if !matches!(ended.await, Ok(Ok(Intervened::Done))) {
+                scribe.note(Deed { outcome: "refused", ..deed }).await;
+            }
+        };
+        if !self.here.spawn(noting) {
+            warn!("{} by {} is not recorded: the service has ended", message.name, message.who);
+        }
+        (on_record, told)
+    }
 }
 
 impl Door<Intervene> for Recorded {
     fn ask(&self, message: Intervene, within: Duration) -> Reply<Intervene> {
-        let (scribe, later, root) = (self.scribe.clone(), self.scribe.clone(), self.root.clone());
+        let (on_record, told) = self.note(&message);
+        let root = self.root.clone();
         Box::pin(async move {
-            let (deed, must) = (deed(&message), matches!(message.how, Intervention::Inject(_)));
-            let mut noting = actix_rt::spawn(async move { scribe.note(deed).await });
-            match tokio::time::timeout(RECORD_WITHIN.min(within), &mut noting).await {
-                Ok(Ok(())) => {}
-                _ if must => {
-                    noting.abort();
+            let recorded = tokio::time::timeout(RECORD_WITHIN.min(within), on_record).await == Ok(Ok(()));
+            let answer = match message.how {
+                Intervention::Inject(_) if !recorded => {
                     let reason = "the audit log does not take the record of it".into();
-                    return Err(AskError::Unavailable { retry_after: RECORD_WITHIN, reason });
+                    Err(AskError::Unavailable { retry_after: RECORD_WITHIN, reason })
                 }
-                _ => warn!("the restart of {} by {} is recorded later", message.name, message.who),
-            }
-            let answer = root.ask_within(message.clone(), within).await;
-            if must && answer != Ok(Intervened::Done) {
-                // the record says that it was ordered
-                let deed = Deed { outcome: "refused", ..self::deed(&message) };
-                actix_rt::spawn(async move { later.note(deed).await });
+                _ => root.ask_within(message, within).await,
+            };
+            if told.send(answer.clone()).is_err() {
+                warn!("how an intervention ended is not recorded: the service has ended");
             }
             answer
         })
@@ -50,12 +76,13 @@ impl Door<Intervene> for Recorded {
     /// Never without a record.
     fn try_tell(&self, message: Intervene) -> Result<(), AskError> {
         let asking = self.ask(message, RECORD_WITHIN);
-        actix_rt::spawn(async move {
+        let carried_out = async move {
             if let Err(fault) = asking.await {
                 warn!("an intervention was not carried out: {fault}");
             }
-        });
-        Ok(())
+        };
+        let gone = || AskError::Unavailable { retry_after: RECORD_WITHIN, reason: "the service has ended".into() };
+        self.here.spawn(carried_out).then_some(()).ok_or_else(gone)
     }
 }
 

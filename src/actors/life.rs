@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use crate::actors::root::Tree;
 use crate::clock;
 use crate::messages::outcome::Class;
+use crate::messages::supervision::{ChildState, Node, NodeKind};
 use crate::resilience::admission::Priority;
 
 /// The way from a child to its supervisor.
@@ -103,6 +104,18 @@ impl Life {
             fenced: AtomicBool::new(false),
             successes: AtomicU32::new(0),
             admitted: AtomicUsize::new(0),
+        }
+    }
+
+    /// A supervisor in this life, without what it supervises.
+    pub fn node_of_supervisor(&self, name: &str, closed: bool) -> Node {
+        let home = &self.tree.supervisors;
+        Node {
+            epoch: self.epoch,
+            restarts: self.epoch.saturating_sub(1),
+            arbiter: Some(home.name().to_owned()),
+            lost_threads: home.lost(),
+            ..Node::new(name, NodeKind::Supervisor, if closed { ChildState::Down } else { ChildState::Up })
         }
     }
 

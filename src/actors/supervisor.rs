@@ -267,22 +267,10 @@ impl Handler<Describe> for Supervisor {
         let now = clock::now();
         let kind = |child: &ChildSpec| if child.below.is_some() { NodeKind::Supervisor } else { NodeKind::Worker };
         let mut me = Node {
-            name: self.spec.name.clone(),
-            kind: NodeKind::Supervisor,
             strategy: Some(self.spec.strategy.name()),
-            state: if self.roster.is_closed() { ChildState::Down } else { ChildState::Up },
-            epoch: ctx.epoch(),
             restarts_in_window: self.window.count(now),
-            restarts: ctx.epoch().saturating_sub(1),
-            breaker: None,
-            queue: 0,
-            last_exit: None,
-            arbiter: Some(ctx.life().tree.supervisors.name().to_owned()),
-            busy: None,
-            lost_threads: ctx.life().tree.supervisors.lost(),
-            label: None,
-            more: 0,
             children: self.entries.iter().zip(&self.spec.children).map(|(e, child)| e.node(kind(child), now)).collect(),
+            ..ctx.life().node_of_supervisor(&self.spec.name, self.roster.is_closed())
         };
         let below = self.below();
         Box::pin(async move {

@@ -73,6 +73,9 @@ pub trait ErrorClass {
 }
 
 impl<T: Outcome, E: ErrorClass> Outcome for Result<T, E> {
+    /// A look stays a look though it may fail.
+    const CLASS: Class = T::CLASS;
+
     fn class(&self) -> Class {
         match self {
             Ok(reply) => reply.class(),
@@ -106,7 +109,6 @@ impl Outcome for LogKey {}
 impl Outcome for TpmAddress {}
 impl Outcome for Signed {}
 impl Outcome for Quote {}
-impl Outcome for Node {}
 impl Outcome for Intervened {}
 impl Outcome for Ranking {}
 impl Outcome for Stay {}
@@ -132,6 +134,10 @@ impl Outcome for Readings {
 }
 
 impl Outcome for SignedHead {
+    const CLASS: Class = A_LOOK;
+}
+
+impl Outcome for Node {
     const CLASS: Class = A_LOOK;
 }
 
@@ -271,6 +277,9 @@ mod tests {
     fn looks_and_orders_say_nothing_about_health() {
         assert_eq!(AgentStats::default().class(), Class::Ignored);
         assert_eq!(PoolStatus::default().class(), Class::Ignored);
+        let looks = [<Result<SignedHead, AuditError> as Outcome>::CLASS, Node::CLASS];
+        assert_eq!(looks, [Class::Ignored; 2], "a drill leaves those alone");
+        assert_eq!(<Result<StepResult, StepNotDone> as Outcome>::CLASS, Class::Ok);
     }
 
     #[test]

@@ -92,6 +92,30 @@ pub struct Node {
     pub more: usize,
 }
 
+impl Node {
+    /// One of which no more is known than this, in its first life.
+    pub fn new(name: impl Into<String>, kind: NodeKind, state: ChildState) -> Self {
+        Node {
+            name: name.into(),
+            kind,
+            strategy: None,
+            state,
+            epoch: 1,
+            restarts_in_window: 0,
+            restarts: 0,
+            breaker: None,
+            queue: 0,
+            last_exit: None,
+            arbiter: None,
+            busy: None,
+            lost_threads: 0,
+            label: None,
+            children: Vec::new(),
+            more: 0,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeKind {

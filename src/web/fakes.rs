@@ -70,24 +70,7 @@ where
 }
 
 pub fn worker(name: &str) -> Node {
-    Node {
-        name: name.to_owned(),
-        kind: NodeKind::Worker,
-        strategy: None,
-        state: ChildState::Up,
-        epoch: 1,
-        restarts_in_window: 0,
-        restarts: 0,
-        breaker: None,
-        queue: 0,
-        last_exit: None,
-        arbiter: None,
-        busy: None,
-        lost_threads: 0,
-        label: None,
-        children: Vec::new(),
-        more: 0,
-    }
+    Node::new(name, NodeKind::Worker, ChildState::Up)
 }
 
 /// A service whose parts are healthy; what a test asks of the rest it puts in itself.

@@ -21,7 +21,7 @@ use dsmil::learning::rank::Rules;
 use dsmil::logfiles::spool::Bounds;
 use dsmil::messages::learner::{Choose, GetLearnerStatus, Learn, LearnError, Predict, StoreLessons};
 use dsmil::messages::port::Port;
-use dsmil::messages::supervision::{Describe, Fault, Intervene, Intervention};
+use dsmil::messages::supervision::{Describe, Fault, Intervene, Intervened, Intervention};
 use dsmil::resilience::backoff::Backoff;
 use dsmil::resilience::restart::Intensity;
 use dsmil::resilience::roster::Strategy;
@@ -162,9 +162,11 @@ async fn a_learner_that_panics_under_load_loses_nothing() {
     // one more without a success between them would open the breaker
     for round in 0..4_u128 {
         teach(&teaching, 250 * round..250 * (round + 1));
-        let life = learner.epoch();
+        let (life, give_up) = (learner.epoch(), clock::now() + Duration::from_secs(60));
+        let mut told = false;
         while learner.epoch() == life {
-            root.intervene.ask(panic.clone()).await.expect("the root answers");
+            assert!(clock::now() < give_up, "the learner was not started again");
+            told = told || root.intervene.ask(panic.clone()).await == Ok(Intervened::Done);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -17,6 +17,8 @@ mod crash;
 #[cfg(test)]
 mod dashboard;
 #[cfg(test)]
+mod drills;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod faults;

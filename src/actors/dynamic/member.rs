@@ -127,24 +127,8 @@ impl Guest {
     }
 
     fn node(&self) -> Node {
-        Node {
-            name: self.name.clone(),
-            kind: NodeKind::Guest,
-            strategy: None,
-            state: if self.go.is_some() { ChildState::Up } else { ChildState::Down },
-            epoch: 1,
-            restarts_in_window: 0,
-            restarts: 0,
-            breaker: None,
-            queue: 0,
-            last_exit: None,
-            arbiter: None,
-            busy: None,
-            lost_threads: 0,
-            label: Some(self.label.clone()),
-            children: Vec::new(),
-            more: 0,
-        }
+        let state = if self.go.is_some() { ChildState::Up } else { ChildState::Down };
+        Node { label: Some(self.label.clone()), ..Node::new(self.name.clone(), NodeKind::Guest, state) }
     }
 }
 

@@ -34,7 +34,6 @@ use crate::clock;
 use crate::messages::supervision::ChildState;
 use crate::messages::supervision::Describe;
 use crate::messages::supervision::Node;
-use crate::messages::supervision::NodeKind;
 use crate::messages::supervision::Transition;
 use crate::messages::supervision::{Intervene, Intervened, Intervention};
 use crate::resilience::agenda::Agenda;
@@ -283,22 +282,11 @@ impl Handler<Describe> for DynamicSupervisor {
         let now = clock::now();
         let children: Vec<Node> = self.members.values().take(SHOWN).map(|member| member.node(now)).collect();
         MessageResult(Node {
-            name: self.spec.name.clone(),
-            kind: NodeKind::Supervisor,
             strategy: Some("dynamic"),
-            state: if self.end.is_some() { ChildState::Down } else { ChildState::Up },
-            epoch: ctx.epoch(),
             restarts_in_window: self.window.count(now),
-            restarts: ctx.epoch().saturating_sub(1),
-            breaker: None,
-            queue: 0,
-            last_exit: None,
-            arbiter: Some(ctx.life().tree.supervisors.name().to_owned()),
-            busy: None,
-            lost_threads: ctx.life().tree.supervisors.lost(),
-            label: None,
             more: self.members.len() - children.len(),
             children,
+            ..ctx.life().node_of_supervisor(&self.spec.name, self.end.is_some())
         })
     }
 }

@@ -1,6 +1,5 @@
 //! Faults on purpose: each does what it says, to that life alone, and the breaker and the watchdog see it.
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 
 use actix::System;
 use dsmil::actors::child::{ChildOptions, Place};
@@ -12,6 +11,7 @@ use dsmil::resilience::breaker::BreakerOptions;
 use dsmil::resilience::roster::Strategy;
 use tokio::time::sleep;
 
+use super::stuck::until;
 use super::worker::*;
 
 #[test]
@@ -77,13 +77,24 @@ fn a_child_that_holds_its_thread_is_given_up_like_any_other() {
         let (a, worker) =
             worker_with("a", ChildOptions { stall: Some(ms(200)), ..ChildOptions::at(Place::Shared(home)) }, &board);
         let tree = grow(supervisor("root", Strategy::OneForOne, 3, vec![a])).await;
-        while worker.port().ask(Count).await != Ok(1) {}
+        until("the start", async || worker.port().ask(Count).await == Ok(1)).await;
         tree.intervene("a", Intervention::Inject(Fault::Stall { time: s(1) })).await;
-        while worker.epoch() == 1 {
-            sleep(ms(5)).await;
-        }
-        while worker.port().ask_within(Count, ms(100)).await.is_err() {}
+        until("the move", async || worker.epoch() == 2).await;
+        until("service", async || worker.port().ask_within(Count, ms(100)).await.is_ok()).await;
         assert!(tree.news().iter().any(|line| line.starts_with("root/a#1 exited: held its thread for")));
-        assert!(!board.failing.load(SeqCst));
+    });
+}
+
+/// Kills: a drill that spoils what monitors look at, or what an actor says to itself.
+#[test]
+fn looks_and_what_an_actor_says_to_itself_take_no_part() {
+    paused(async {
+        let (tree, worker, _) = grow_one(options()).await;
+        tree.intervene("a", Intervention::Inject(Fault::Fail { calls: 1 })).await;
+        for _ in 0..3 {
+            assert_eq!(worker.port().ask(Look).await, Ok(Seen));
+            assert_eq!(worker.port().ask(LookInVain).await, Ok(Ok(Seen)));
+        }
+        assert_eq!(worker.port().ask(Call).await, Err(AskError::Lost), "the fault was kept for a request");
     });
 }

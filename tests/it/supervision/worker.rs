@@ -10,7 +10,7 @@ use dsmil::actors::home::Home;
 use dsmil::actors::root::{RootHandle, start_root_at};
 use dsmil::actors::slot::Ref;
 use dsmil::actors::supervisor::SupervisorSpec;
-use dsmil::messages::outcome::{Class, ErrorClass};
+use dsmil::messages::outcome::{Class, ErrorClass, Outcome};
 use dsmil::messages::port::AskError;
 use dsmil::messages::supervision::{Intervene, Intervened, Intervention, SupervisionEvent, Transition};
 use dsmil::resilience::restart::Intensity;
@@ -114,6 +114,14 @@ pub struct Call;
 #[derive(Message)]
 #[rtype(result = "Result<u64, CallError>")]
 pub struct BadCall;
+/// What a monitor asks each second.
+#[derive(Message)]
+#[rtype(result = "Seen")]
+pub struct Look;
+/// The same, of one that may fail.
+#[derive(Message)]
+#[rtype(result = "Result<Seen, CallError>")]
+pub struct LookInVain;
 /// Answers after a while, failing or not as the board then says.
 #[derive(Message)]
 #[rtype(result = "Result<u64, CallError>")]
@@ -142,6 +150,27 @@ impl Handler<Count> for Worker {
     fn handle(&mut self, _: Count, _: &mut Ctx<Self>) -> u64 {
         self.count += 1;
         self.count
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen;
+
+impl Outcome for Seen {
+    const CLASS: Class = Class::Ignored;
+}
+
+impl Handler<Look> for Worker {
+    type Result = MessageResult<Look>;
+    fn handle(&mut self, _: Look, _: &mut Ctx<Self>) -> Self::Result {
+        MessageResult(Seen)
+    }
+}
+
+impl Handler<LookInVain> for Worker {
+    type Result = Result<Seen, CallError>;
+    fn handle(&mut self, _: LookInVain, _: &mut Ctx<Self>) -> Self::Result {
+        Ok(Seen)
     }
 }
 
