@@ -1,6 +1,6 @@
 //! Supervision: restarts, order, escalation, shutdown. Time is paused, so that an hour passes at once.
 //!
-//! Five mistakes that supervisors are made with, each killed by a test. The first four, made by hand, fail these:
+//! Five mistakes that supervisors are made with, each killed by a test. Made by hand in turn, they fail these:
 //! - a half-open breaker that lets all in: one_probe_…, a_probe_that_never_answers_…, a_probe_whose_caller_has_gone_…
 //! - epochs not checked: late_failures_of_an_earlier_life_…, both a_blocked_thread_…
 //! - no `catch_unwind`: a_panic_restarts_… and nearly all others with a panic
