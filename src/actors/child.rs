@@ -311,6 +311,16 @@ struct Live<A: Actor> {
     life: Arc<Life>,
 }
 
+/// A supervisor that ends without having stopped its children, by a panic, must leave none of them serving: the gate
+/// holds one end of the channel whose closing tells a life that its supervisor has ended.
+impl<A: Actor<Context = Ctx<A>>> Drop for TypedKid<A> {
+    fn drop(&mut self) {
+        if let Some(live) = &self.live {
+            self.recipe.slot.withdraw(&live.life, "its supervisor has ended");
+        }
+    }
+}
+
 impl<A: Actor<Context = Ctx<A>>> Kid for TypedKid<A> {
     fn start(&mut self, station: Station) -> Result<Arc<Life>, HomeError> {
         let home = match &self.home {

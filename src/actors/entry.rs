@@ -8,6 +8,7 @@ use crate::actors::child::Station;
 use crate::actors::home::Home;
 use crate::actors::home::HomeError;
 use crate::actors::incarnation::Order;
+use crate::actors::life::Exit;
 use crate::actors::life::Life;
 use crate::actors::life::Line;
 use crate::actors::root::Tree;
@@ -153,6 +154,11 @@ impl Entry {
         [self.kill_at, self.sentence.as_ref().map(|(_, at)| *at)].into_iter().flatten().min()
     }
 
+    /// Why the present life has ended.
+    pub fn reason_of(&self, exit: &Exit) -> String {
+        if self.recalled && *exit == Exit::Stopped { "restarted by an operator".to_owned() } else { exit.to_string() }
+    }
+
     /// Has the present life suffer a fault.
     pub fn inject(&self, fault: Fault) -> Intervened {
         if self.life.is_none() || self.sentence.is_some() {
@@ -202,7 +208,8 @@ impl Entry {
             queue: self.life.as_ref().map_or(0, |life| life.queue()),
             last_exit: self.last_exit.clone(),
             arbiter: self.kid.home().map(|home| home.name().to_owned()),
-            busy: self.busy.share(),
+            // a supervisor cannot be met at work by one that shares its thread
+            busy: self.busy.share().filter(|_| kind == NodeKind::Worker),
             lost_threads: self.kid.home().map_or(0, |home| home.lost()),
             ..Node::new(self.name.clone(), kind, self.kid.state())
         }

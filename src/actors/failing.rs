@@ -12,8 +12,6 @@ use crate::resilience::breaker::State;
 use crate::resilience::restart::Verdict;
 use crate::resilience::roster::Phase;
 
-const BY_AN_OPERATOR: &str = "restarted by an operator";
-
 impl Supervisor {
     /// A life is over, or counts as over.
     pub(super) fn ended(&mut self, index: usize, exit: Exit, ctx: &mut Ctx<Self>) {
@@ -21,8 +19,7 @@ impl Supervisor {
             self.move_home(index, ctx); // the thread is gone
         }
         let sentence = self.entries[index].sentence.take().map(|(reason, _)| reason);
-        let ordered = (self.entries[index].recalled && exit == Exit::Stopped).then(|| BY_AN_OPERATOR.to_owned());
-        let reason = sentence.or(ordered).unwrap_or_else(|| exit.to_string());
+        let reason = sentence.unwrap_or_else(|| self.entries[index].reason_of(&exit));
         let in_order = exit == Exit::Stopped;
         let what = if in_order { Transition::Stopped } else { Transition::Exited { reason: reason.clone() } };
         self.over(index, what, &reason, in_order, ctx);

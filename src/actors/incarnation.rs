@@ -70,7 +70,7 @@ pub(super) fn begin<A: Actor<Context = Ctx<A>>>(
         Ok(actor) => {
             let ctx = Ctx::new(&mailbox, Arc::clone(&monitor.life));
             let future = Some(ContextFut::new(ctx, actor, mailbox));
-            actix_rt::spawn(Incarnation { future, words, listens: false, monitor });
+            actix_rt::spawn(Incarnation { future, words, monitor });
         }
         Err(panic) => monitor.exit = Exit::Panicked(message_of(&*panic)),
     }
@@ -80,8 +80,6 @@ pub(super) fn begin<A: Actor<Context = Ctx<A>>>(
 struct Incarnation<A: Actor<Context = Ctx<A>>> {
     future: Option<ContextFut<A, Ctx<A>>>,
     words: mpsc::UnboundedReceiver<Word<A>>,
-    /// Whether a word wakes this future.
-    listens: bool,
     monitor: Monitor,
 }
 
@@ -91,11 +89,8 @@ impl<A: Actor<Context = Ctx<A>>> Future for Incarnation<A> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let Some(future) = this.future.as_mut() else { return Poll::Ready(()) };
-        // a look is much cheaper than asking to be woken again, which holds until the next word
-        let silent = this.listens && this.words.is_empty() && !this.words.is_closed();
-        let end = if silent { None } else { hear(future, &mut this.words, cx) };
-        this.listens = true;
-        let end = end.or_else(|| live(future, &this.monitor.life, cx));
+        // asked at each poll: a word may arrive between a look and the wish to be woken for it
+        let end = hear(future, &mut this.words, cx).or_else(|| live(future, &this.monitor.life, cx));
         let Some(exit) = end else { return Poll::Pending };
         if exit != Exit::Stopped && !matches!(exit, Exit::Failed(_)) {
             // its state may be broken: no hook of the actor runs any more

@@ -75,20 +75,31 @@ impl Tree {
 }
 
 impl Farewell {
+    /// What ended without a word of its own, with its supervisor, is not alive either.
+    fn gone(&mut self, path: &str) {
+        self.alive.remove(path);
+        let below = format!("{path}/");
+        let gone: Vec<String> =
+            self.alive.range(below.clone()..).take_while(|p| p.starts_with(&below)).cloned().collect();
+        for path in gone {
+            self.alive.remove(&path);
+        }
+    }
+
     fn note(&mut self, path: &str, what: &Transition) {
         match what {
             Transition::Started => {
                 self.alive.insert(path.to_owned());
             }
             Transition::Exited { .. } => {
-                self.alive.remove(path);
+                self.gone(path);
             }
             Transition::Stopped => {
-                self.alive.remove(path);
+                self.gone(path);
                 self.stopped.extend(self.stopping.then(|| path.to_owned()));
             }
             Transition::Abandoned => {
-                self.alive.remove(path);
+                self.gone(path);
                 self.left_behind.extend(self.stopping.then(|| path.to_owned()));
             }
             _ => {}

@@ -97,6 +97,20 @@ impl<A: Actor> Slot<A> {
         self.epoch.fetch_add(1, Ordering::AcqRel) + 1
     }
 
+    /// Shuts the gate if it leads to this life.
+    pub fn withdraw(&self, life: &Arc<Life>, reason: &'static str) {
+        let leads_there = |gate: &Gate<A>| match gate {
+            Gate::Open(present) | Gate::Probe(present, _) => Arc::ptr_eq(&present.life, life),
+            Gate::Shut { .. } => false,
+        };
+        let old = {
+            let mut gate = self.gate.write();
+            let shut = Gate::Shut { until: None, state: ChildState::Down, reason: reason.into() };
+            leads_there(&gate).then(|| std::mem::replace(&mut *gate, shut))
+        };
+        drop(old);
+    }
+
     pub fn probe_out_for(&self) -> Option<Duration> {
         match &*self.gate.read() {
             Gate::Probe(present, probe) => probe.out_for(&present.life),
@@ -113,8 +127,7 @@ impl<A: Actor> Slot<A> {
             }
             Gate::Probe(present, probe) => {
                 let permit = admit(present, priority)?;
-                // by then the probe has answered, or is slow
-                let taken = || refuse(present.life.limits.slow, "half-open: another request is the probe".into());
+                let taken = || refuse(SOON, "half-open: another request is the probe".into());
                 let pass = probe.take(&present.life).ok_or_else(taken)?;
                 Ok(loaded(Cargo::new(permit, Some(pass)), || send(present)))
             }
@@ -169,13 +182,13 @@ impl<A: Actor<Context = Ctx<A>>> Ref<A> {
     }
 
     /// For one who sends the request now and waits for its reply later.
-    pub(super) fn door<M>(&self) -> impl Door<M> + use<A, M>
+    pub(super) fn door<M>(&self, priority: Priority) -> impl Door<M> + use<A, M>
     where
         A: Handler<M>,
         M: Message + Send + 'static,
         M::Result: Send + Outcome + 'static,
     {
-        self.entrance(Priority::Normal)
+        self.entrance(priority)
     }
 
     pub fn state(&self) -> ChildState {

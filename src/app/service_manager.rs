@@ -9,6 +9,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::warn;
 
+/// Between two beats of the root, which are waited for besides.
+const TICK: Duration = Duration::from_millis(100);
+
 /// Says one thing.
 pub fn notify(state: &str) {
     let Some(place) = env::var_os("NOTIFY_SOCKET") else { return };
@@ -38,7 +41,7 @@ pub async fn feed_watchdog(mut pulse: watch::Receiver<u64>) {
     let Some(period) = period(told("WATCHDOG_USEC"), told("WATCHDOG_PID"), std::process::id()) else { return };
     while pulse.changed().await.is_ok() {
         notify("WATCHDOG=1");
-        tokio::time::sleep(period / 2).await;
+        tokio::time::sleep((period / 2).saturating_sub(TICK)).await;
         pulse.mark_unchanged();
     }
 }

@@ -69,7 +69,7 @@ pub fn watch(
     });
     let doors = agent_monitor::Doors {
         tree,
-        stats: Arc::new(agents.iter().map(|(id, agent)| (id.clone(), agent.port_for(Priority::Background))).collect()),
+        stats: Arc::new(agents.iter().map(|(id, agent)| (id.clone(), agent.port_for(Priority::Critical))).collect()),
         observe: handler.port(),
         feed: feed.clone(),
     };
@@ -79,10 +79,11 @@ pub fn watch(
         AgentMonitor::new(Arc::clone(&catalog), interval, doors.clone())
     });
     let doors = service_monitor::Doors {
-        count: data.reader.port_for(Priority::Background),
+        // that is how it is known whether they are there: not the first to be refused
+        count: data.reader.port_for(Priority::System),
         entries: NewEntries::new(data.reader.port_for(Priority::Background), feed.clone()),
-        head: auditor.port_for(Priority::Background),
-        engine: orchestrator.port_for(Priority::Background),
+        head: auditor.port_for(Priority::System),
+        engine: orchestrator.port_for(Priority::System),
         observe: handler.port(),
         feed,
     };

@@ -1,6 +1,7 @@
 //! `dsmil supervision`: the tree, once or whenever it changes.
 use std::time::Duration;
 
+use crate::api::supervision::{Breaker, Node};
 use crate::cli::args_supervision::{SupervisionArgs, SupervisionCommand};
 use crate::cli::fail::Failure;
 use crate::cli::render::supervision::tree;
@@ -19,9 +20,10 @@ pub fn supervision(shell: &Shell, args: SupervisionArgs) -> Result<(), Failure> 
         let mut shown = None;
         loop {
             let root = client.supervision().await?;
-            if shown.as_ref() != Some(&root) {
+            let lasting = lasting(root.clone());
+            if shown.as_ref() != Some(&lasting) {
                 shell.show(&root, tree)?;
-                shown = Some(root);
+                shown = Some(lasting);
             }
             if !args.watch {
                 return Ok(());
@@ -29,4 +31,11 @@ pub fn supervision(shell: &Shell, args: SupervisionArgs) -> Result<(), Failure> 
             actix_rt::time::sleep(LOOK).await;
         }
     })
+}
+
+/// Without what differs at each look though nothing has happened.
+fn lasting(node: Node) -> Node {
+    let breaker = node.breaker.map(|breaker| Breaker { retry_after_s: None, ..breaker });
+    let children = node.children.into_iter().map(lasting).collect();
+    Node { busy: None, queue: 0, breaker, children, ..node }
 }

@@ -11,10 +11,10 @@
 /// How urgent the requests through one door are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Priority {
-    /// What can be done later or left out: looks, teaching, reports.
+    /// What can be done later or left out: teaching, the list of new entries, reports.
     Background,
     Normal,
-    /// What others wait for: the journal, the log, signatures, critical runs.
+    /// What others wait for: the journal, the log, signatures, the figures that alerts are made of.
     Critical,
     /// What steers: stopping, pausing, health. Few and short; they overtake everything that waits.
     System,

@@ -69,8 +69,14 @@ pub async fn show(deps: Data<Agents>, id: Path<String>) -> Result<HttpResponse, 
 pub async fn restart(deps: Data<Agents>, caller: Caller, id: Path<String>) -> Result<HttpResponse, ApiError> {
     let profile = find(&deps.catalog, &id)?;
     let (name, who) = (profile.id.to_string(), caller.who.to_string());
-    if deps.intervene.ask(Intervene { name, how: Intervention::Restart, who }).await? == Intervened::Unknown {
-        return Err(ApiError::NotFound(format!("no supervisor has a child `{}`", profile.id)));
+    match deps.intervene.ask(Intervene { name, how: Intervention::Restart, who }).await? {
+        Intervened::Done => {}
+        Intervened::NotAlive => {
+            return Err(ApiError::Conflict(format!("the supervisor of {} is being started; ask again", profile.id)));
+        }
+        Intervened::Unknown => {
+            return Err(ApiError::NotFound(format!("no supervisor has a child `{}`", profile.id)));
+        }
     }
     let answer = api::accepted::Restarting { agent_id: profile.id.clone(), status: "restarting".to_owned() };
     Ok(HttpResponse::Accepted().json(answer))

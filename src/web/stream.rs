@@ -25,6 +25,8 @@ use crate::web::error::ApiError;
 
 /// The largest frame that is taken from a client.
 const FRAME: usize = 64 * 1024;
+/// How long the handshake may wait for a place.
+const SEATED_WITHIN: Duration = Duration::from_secs(5);
 /// Between two looks at whether token and session still hold and the hub still sends.
 const LOOK: Duration = Duration::from_secs(2);
 /// The hub sends every second; silence for so long means that it was started anew and does not know us.
@@ -72,7 +74,7 @@ pub async fn open(
         }
     };
     let guest = Adopt { kind: "session", label: grant.who.name.clone() };
-    let stay = deps.adopt.ask(guest).await.map_err(|refusal| match refusal {
+    let stay = deps.adopt.ask_within(guest, SEATED_WITHIN).await.map_err(|refusal| match refusal {
         AskError::Overloaded => ApiError::TooManySessions { limit: deps.most },
         other => other.into(),
     })?;

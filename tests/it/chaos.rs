@@ -137,7 +137,7 @@ fn storm(service: &Service, agents: &[String], chance: &mut StdRng) -> Tally {
             match answer.status {
                 202 => tally.runs.push(answer.json()["workflow_id"].as_str().expect("id").to_owned()),
                 // told to come again, or not told whether it was taken: it does not count as accepted
-                503 | 504 => {
+                502..=504 => {
                     tally.refused += 1;
                     break;
                 }
@@ -178,7 +178,7 @@ fn harm(service: &Service, n: usize, agents: &[String], chance: &mut StdRng, tal
             *tally.faults.entry((fault, child)).or_default() += 1;
         }
         // between two lives, or the log is away: nothing was done
-        409 | 503 | 504 => tally.refused += 1,
+        409 | 502..=504 => tally.refused += 1,
         other => panic!("{other}: {}", answer.body),
     }
 }

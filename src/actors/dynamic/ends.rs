@@ -20,11 +20,14 @@ impl DynamicSupervisor {
         if exit == Exit::Dropped {
             self.move_home(id, ctx); // the thread is gone
         }
-        let sentence = match self.members.get_mut(&id) {
-            Some(Member::Worker(worker)) => worker.entry.sentence.take().map(|(reason, _)| reason),
-            Some(Member::Guest(_)) | None => None,
+        let reason = match self.members.get_mut(&id) {
+            Some(Member::Worker(worker)) => {
+                let entry = &mut worker.entry;
+                let sentence = entry.sentence.take().map(|(reason, _)| reason);
+                sentence.unwrap_or_else(|| entry.reason_of(&exit))
+            }
+            Some(Member::Guest(_)) | None => exit.to_string(),
         };
-        let reason = sentence.unwrap_or_else(|| exit.to_string());
         let in_order = exit == Exit::Stopped;
         let what = if in_order { Transition::Stopped } else { Transition::Exited { reason: reason.clone() } };
         self.over(id, what, &reason, in_order, ctx);

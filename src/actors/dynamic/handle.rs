@@ -19,6 +19,7 @@ use crate::messages::guests::Stay;
 use crate::messages::outcome::Class;
 use crate::messages::outcome::ErrorClass;
 use crate::messages::port::{AskError, Door, PATIENCE, Port, Reply};
+use crate::resilience::admission::Priority;
 
 /// Questions that may wait beside the children that are to be started; each of those has a seat already.
 const QUESTIONS: usize = 64;
@@ -122,7 +123,7 @@ impl Vacancy {
         A: Actor<Context = Ctx<A>>,
     {
         let (spec, child) = ChildSpec::worker(name, ChildOptions { breaker: None, ..options }, make);
-        let asked = self.supervisor.door().ask(StartChild { spec, seat: self.seat }, PATIENCE);
+        let asked = self.supervisor.door(Priority::System).ask(StartChild { spec, seat: self.seat }, PATIENCE);
         let started = async move {
             asked.await?.map_err(|cause| AskError::Unavailable { retry_after: LATER, reason: cause.to_string().into() })
         };
@@ -133,7 +134,7 @@ impl Vacancy {
 impl Door<Adopt> for Dynamic {
     fn ask(&self, guest: Adopt, within: Duration) -> Reply<Adopt> {
         match self.reserve() {
-            Ok(Vacancy { supervisor, seat }) => supervisor.door().ask(TakeIn { guest, seat }, within),
+            Ok(Vacancy { supervisor, seat }) => supervisor.door(Priority::System).ask(TakeIn { guest, seat }, within),
             Err(full) => Box::pin(std::future::ready(Err(full))),
         }
     }

@@ -241,15 +241,18 @@ impl Handler<StartChild> for DynamicSupervisor {
     type Result = Result<(), NotStarted>;
 
     fn handle(&mut self, StartChild { spec, seat }: StartChild, ctx: &mut Ctx<Self>) -> Self::Result {
+        let entry = Entry::new(&spec, ctx.path(), &ctx.life().tree.supervisors, clock::now());
         if self.end.is_some() {
+            entry.kid.shut(None, ChildState::Down, "its supervisor was stopping");
             return Err(NotStarted::Stopping);
         }
         let id = self.lasting.next();
-        let entry = Entry::new(&spec, ctx.path(), &ctx.life().tree.supervisors, clock::now());
         self.members.insert(id, Member::Worker(worker(entry, spec, seat)));
         let begun = self.begin(id, ctx);
-        if begun.is_err() {
-            self.members.remove(&id);
+        if begun.is_err()
+            && let Some(Member::Worker(worker)) = self.members.remove(&id)
+        {
+            worker.entry.kid.shut(None, ChildState::Down, "it could not be started");
         }
         self.note(id);
         self.set_timer(ctx);

@@ -13,6 +13,8 @@ const KEYS: &[&str] =
     &["in_a_row", "window", "min_calls", "failed_share", "slow_share", "slow", "open_for", "probe_timeout"];
 
 const MOST_CALLS: u64 = 1_000;
+/// The clock that times a handler which answers at once is no finer.
+const SHORTEST_SLOW: Duration = Duration::from_millis(20);
 const LONGEST_OPEN: Duration = Duration::from_secs(3_600);
 
 impl Reader<'_> {
@@ -20,7 +22,8 @@ impl Reader<'_> {
     /// `timeout`: a tool that takes its time is not sick.
     pub(super) fn breaker(&mut self, ours: &Mapping, timeout: Option<Duration>) -> Option<BreakerOptions> {
         let usual = BreakerOptions::default();
-        let usual = BreakerOptions { slow: timeout.unwrap_or(usual.slow), ..usual };
+        let slow = timeout.unwrap_or(usual.slow);
+        let usual = BreakerOptions { slow, probe_timeout: usual.probe_timeout.max(slow), ..usual };
         let rules = match ours.get(KEY) {
             None => return Some(usual),
             Some(Value::Mapping(rules)) => rules,
@@ -41,11 +44,10 @@ impl Reader<'_> {
         let slow_share = self.share(rules, "slow_share", usual.slow_share);
         let slow = self.time(rules, "slow", usual.slow, None);
         let open_for = self.time(rules, "open_for", usual.open_for, Some(LONGEST_OPEN));
-        let probe_timeout = self.time(rules, "probe_timeout", usual.probe_timeout, None);
-        let (window, min_calls) = (window?, min_calls?);
-        if min_calls > window {
-            // with fewer calls than that its shares would never say anything
-            self.bad_rule("min_calls", min_calls, format!("at most `window`, which is {window}"));
+        let enough = usual.probe_timeout.max(slow.unwrap_or_default());
+        let probe_timeout = self.time(rules, "probe_timeout", enough, None);
+        let (window, min_calls, slow, probe_timeout) = (window?, min_calls?, slow?, probe_timeout?);
+        if !self.fit_together(window, min_calls, slow, probe_timeout) {
             return None;
         }
         Some(BreakerOptions {
@@ -54,10 +56,28 @@ impl Reader<'_> {
             min_calls: usize::try_from(min_calls).ok()?,
             failed_share: failed_share?,
             slow_share: slow_share?,
-            slow: slow?,
+            slow,
             open_for: open_for?,
-            probe_timeout: probe_timeout?,
+            probe_timeout,
         })
+    }
+
+    fn fit_together(&mut self, window: u64, min_calls: u64, slow: Duration, probe_timeout: Duration) -> bool {
+        let fits = [min_calls <= window, slow >= SHORTEST_SLOW, probe_timeout >= slow];
+        if !fits[0] {
+            // with fewer calls than that its shares would never say anything
+            self.bad_rule("min_calls", min_calls, format!("at most `window`, which is {window}"));
+        }
+        if !fits[1] {
+            let allowed = format!("at least {}; shorter times are not told apart", duration::show(SHORTEST_SLOW));
+            self.bad_rule("slow", duration::show(slow), allowed);
+        }
+        if !fits[2] {
+            // or a good probe would be given up before it is even slow
+            let allowed = format!("at least `slow`, which is {}", duration::show(slow));
+            self.bad_rule("probe_timeout", duration::show(probe_timeout), allowed);
+        }
+        fits.iter().all(|fits| *fits)
     }
 
     fn calls(&mut self, rules: &Mapping, key: &str, usual: u64) -> Option<u64> {
@@ -130,7 +150,7 @@ mod tests {
             Ok(BreakerOptions { in_a_row: 2, slow: SECOND, ..usual })
         );
         let all = "breaker: { in_a_row: 1, window: 1000, min_calls: 1000, failed_share: 1, slow_share: 0.25, slow: 1m, \
-                   open_for: 1h, probe_timeout: 500ms }";
+                   open_for: 1h, probe_timeout: 2m }";
         let expected = BreakerOptions {
             in_a_row: 1,
             window: 1000,
@@ -139,7 +159,7 @@ mod tests {
             slow_share: 0.25,
             slow: 60 * SECOND,
             open_for: 3600 * SECOND,
-            probe_timeout: SECOND / 2,
+            probe_timeout: 120 * SECOND,
         };
         assert_eq!(rules(all), Ok(expected));
     }
@@ -160,6 +180,11 @@ mod tests {
             (
                 "breaker: { open_for: 61m }",
                 vec!["`breaker.open_for` is `61m`; allowed: a duration above zero and at most 1h"],
+            ),
+            ("breaker: { slow: 1ms }", vec!["`breaker.slow` is `1ms`; allowed: at least 20ms"]),
+            (
+                "breaker: { probe_timeout: 9s }",
+                vec!["`breaker.probe_timeout` is `9s`; allowed: at least `slow`, which is 10s"],
             ),
             ("breaker: { probe_timeout: 10 }", vec!["`breaker.probe_timeout` is `10`; allowed: a duration above zero"]),
             (

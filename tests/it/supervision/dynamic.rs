@@ -296,3 +296,19 @@ fn a_blocked_thread_is_given_up_and_all_who_live_there_move() {
         assert_eq!(crowd.occupancy(), (2, 9));
     });
 }
+
+#[test]
+fn workers_of_a_supervisor_that_panics_end_with_it() {
+    paused(async {
+        let (tree, crowd) = grow_crowd(10, 10).await;
+        let board = Arc::default();
+        let child = start(&crowd, "a", of(Restart::Transient), &board).await;
+        assert_eq!(child.port().ask(Count).await, Ok(1));
+        tree.intervene("crowd", Intervention::Inject(Fault::Panic)).await;
+        sleep(ms(2)).await;
+        assert_eq!(refused(child.port().ask(Count).await).0, "its supervisor has ended");
+        sleep(s(1)).await;
+        assert_eq!(crowd.occupancy(), (0, 10), "its seat is free");
+        assert_eq!(tree.root.shutdown(s(5)).await.left_behind, [""; 0], "nobody is missed who went with it");
+    });
+}
