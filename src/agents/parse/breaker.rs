@@ -46,38 +46,41 @@ impl Reader<'_> {
         let open_for = self.time(rules, "open_for", usual.open_for, Some(LONGEST_OPEN));
         let enough = usual.probe_timeout.max(slow.unwrap_or_default());
         let probe_timeout = self.time(rules, "probe_timeout", enough, None);
-        let (window, min_calls, slow, probe_timeout) = (window?, min_calls?, slow?, probe_timeout?);
-        if !self.fit_together(window, min_calls, slow, probe_timeout) {
+        if !self.fit_together(window.zip(min_calls), slow.zip(probe_timeout)) {
             return None;
         }
         Some(BreakerOptions {
             in_a_row: u32::try_from(in_a_row?).ok()?,
-            window: usize::try_from(window).ok()?,
-            min_calls: usize::try_from(min_calls).ok()?,
+            window: usize::try_from(window?).ok()?,
+            min_calls: usize::try_from(min_calls?).ok()?,
             failed_share: failed_share?,
             slow_share: slow_share?,
-            slow,
+            slow: slow?,
             open_for: open_for?,
-            probe_timeout,
+            probe_timeout: probe_timeout?,
         })
     }
 
-    fn fit_together(&mut self, window: u64, min_calls: u64, slow: Duration, probe_timeout: Duration) -> bool {
-        let fits = [min_calls <= window, slow >= SHORTEST_SLOW, probe_timeout >= slow];
-        if !fits[0] {
+    /// Of those that could be read: window and fewest calls, slow and time of a probe.
+    fn fit_together(&mut self, calls: Option<(u64, u64)>, times: Option<(Duration, Duration)>) -> bool {
+        let mut fit = true;
+        if let Some((window, min_calls)) = calls.filter(|(window, min_calls)| min_calls > window) {
             // with fewer calls than that its shares would never say anything
             self.bad_rule("min_calls", min_calls, format!("at most `window`, which is {window}"));
+            fit = false;
         }
-        if !fits[1] {
+        if let Some((slow, _)) = times.filter(|(slow, _)| *slow < SHORTEST_SLOW) {
             let allowed = format!("at least {}; shorter times are not told apart", duration::show(SHORTEST_SLOW));
             self.bad_rule("slow", duration::show(slow), allowed);
+            fit = false;
         }
-        if !fits[2] {
+        if let Some((slow, probe_timeout)) = times.filter(|(slow, probe_timeout)| probe_timeout < slow) {
             // or a good probe would be given up before it is even slow
             let allowed = format!("at least `slow`, which is {}", duration::show(slow));
             self.bad_rule("probe_timeout", duration::show(probe_timeout), allowed);
+            fit = false;
         }
-        fits.iter().all(|fits| *fits)
+        fit
     }
 
     fn calls(&mut self, rules: &Mapping, key: &str, usual: u64) -> Option<u64> {

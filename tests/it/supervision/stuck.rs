@@ -8,7 +8,6 @@ use dsmil::actors::child::{ChildOptions, Place};
 use dsmil::actors::home::Home;
 use dsmil::messages::port::AskError;
 use dsmil::messages::supervision::{Fault, Intervention};
-use dsmil::resilience::admission::Priority;
 use dsmil::resilience::roster::Strategy;
 use tokio::time::sleep;
 
@@ -105,23 +104,5 @@ fn the_panic_of_a_supervisor_ends_its_children_though_callers_hold_their_names()
         sleep(s(1)).await;
         assert_eq!((held.ask(Count).await, one.epoch()), (Ok(1), 2));
         assert_eq!(tree.root.shutdown(s(5)).await.left_behind, [""; 0]);
-    });
-}
-
-/// Kills: an order that comes in between a look at the channel and the wish to be woken, and is never heard.
-#[test]
-fn no_word_to_a_busy_child_on_another_thread_is_missed() {
-    System::new().block_on(async {
-        let home = Home::start("busy").expect("a thread");
-        let (a, worker) = worker_with("a", ChildOptions::at(Place::Shared(home)), &Arc::default());
-        let _tree = grow(supervisor("root", Strategy::OneForOne, 1, vec![a])).await;
-        let (plain, urgent) = (worker.port::<Count>(), worker.port_for::<Count>(Priority::System));
-        until("the start", async || plain.ask(Count).await.is_ok()).await;
-        for round in 0..20_000 {
-            // the child is awake for the first while the second is on its way
-            plain.try_tell(Count).expect("admitted");
-            let answer = urgent.ask_within(Count, s(10)).await;
-            assert!(answer.is_ok(), "{answer:?} in round {round}");
-        }
     });
 }
