@@ -257,7 +257,7 @@ pub fn edges(
 /// what it serves.
 pub fn sessions(most: usize) -> (ChildSpec, Dynamic) {
     let intensity = Intensity { max: 10, within: MINUTE };
-    Dynamic::new(DynamicSpec { name: "sessions".to_owned(), intensity, most })
+    Dynamic::new(DynamicSpec { name: "sessions".to_owned(), intensity, most_failures: 0, most })
 }
 
 /// Started from the first to the last, stopped from the last to the first.
