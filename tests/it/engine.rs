@@ -5,23 +5,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_rt::{Arbiter, System};
-use dsmil::actors::child::{ChildOptions, ChildSpec, Place};
+use dsmil::actors::child::{ChildOptions, Place};
+use dsmil::actors::engine::{self, EngineSpec};
 use dsmil::actors::engine_doors::Doors;
 use dsmil::actors::home::Home;
 use dsmil::actors::orchestrator::Orchestrator;
 use dsmil::actors::root::start_root_at;
 use dsmil::actors::slot::Ref;
-use dsmil::actors::supervisor::SupervisorSpec;
 use dsmil::actors::teach::Teach;
 use dsmil::ids::{AgentId, NodeId, RunId, ToolId};
 use dsmil::messages::agent::RunStep;
 use dsmil::messages::learner::{Choose, LearnError};
 use dsmil::messages::orchestrator::{CancelRun, GetEngineStatus, GetRun, PauseRun, StartError, StartRun, WatchRun};
-use dsmil::messages::port::Port;
-use dsmil::messages::store::AppendRun;
+use dsmil::messages::port::{AskError, Door, Port, Reply};
+use dsmil::messages::store::{AppendRun, LoadRun};
 use dsmil::recovery::action::Restraint;
-use dsmil::resilience::restart::Intensity;
-use dsmil::resilience::roster::Strategy;
 use dsmil::toolkit::output::Output;
 use dsmil::workflow::check::check;
 use dsmil::workflow::plan::Plan;
@@ -56,6 +54,8 @@ struct Outside {
     stored: Arc<Mutex<Vec<AppendRun>>>,
     /// How often the learner was asked for a choice and had none.
     put_off: Arc<AtomicUsize>,
+    /// True: agents keep their steps waiting.
+    gate: Arc<watch::Sender<bool>>,
 }
 
 impl Outside {
@@ -103,6 +103,20 @@ impl Outside {
         Ok(Choice { doer, confidence: 0.75, reasons: vec!["it is told to".to_owned()] })
     }
 
+    fn load(&self, run: RunId) -> Option<StoredRun> {
+        let mut appends = self.stored.lock().clone().into_iter().filter(|append| append.run == run);
+        let first = appends.next()?;
+        let rows = first.rows.into_iter().map(|row| (row, None)).collect();
+        let header = first.header.expect("the first append carries the header");
+        let node = NodeId::new("n").expect("id");
+        let mut stored = StoredRun { node, header, status: first.status, outcome: first.outcome, rows };
+        for append in appends {
+            stored.rows.extend(append.rows.into_iter().map(|row| (row, None)));
+            (stored.status, stored.outcome) = (append.status, append.outcome);
+        }
+        Some(stored)
+    }
+
     fn seen(&self) -> Vec<Seen> {
         self.seen.lock().clone()
     }
@@ -127,6 +141,27 @@ fn plan() -> Plan {
     check(&document, &world()).expect("a plan")
 }
 
+/// Runs that may be open at once.
+const MOST: usize = 5_000;
+
+/// An agent that works while the gate is open, and else keeps steps waiting.
+struct Agent(Outside);
+
+impl Door<RunStep> for Agent {
+    fn ask(&self, order: RunStep, _: Duration) -> Reply<RunStep> {
+        let outside = self.0.clone();
+        let mut gate = outside.gate.subscribe();
+        Box::pin(async move {
+            gate.wait_for(|shut| !shut).await.map_err(|_| AskError::Lost)?;
+            Ok(Ok(outside.work(&order)))
+        })
+    }
+
+    fn try_tell(&self, _: RunStep) -> Result<(), AskError> {
+        Err(AskError::Overloaded)
+    }
+}
+
 /// Runs a test with an orchestrator that found `open` runs in the journal.
 fn with_engine<F: Future<Output = ()>>(
     outside: Outside,
@@ -136,26 +171,26 @@ fn with_engine<F: Future<Output = ()>>(
     let runtime =
         || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("runtime");
     System::with_tokio_rt(runtime).block_on(async move {
-        let (appending, choosing, working) = (outside.clone(), outside.clone(), outside);
-        let step = Port::answering(move |order: RunStep| Ok(Ok(working.work(&order))));
+        let (appending, choosing, loading, working) = (outside.clone(), outside.clone(), outside.clone(), outside);
+        let step = Port::new(Arc::new(Agent(working)));
         let doors = Doors {
             agents: Arc::new(BTreeMap::from([(agent(), step)])),
             begin: Port::answering(|_| Ok(Ok(1))),
             append: Port::answering(move |append| Ok(appending.append(append))),
+            settle: Port::answering(|_| Ok(Ok(0..0))),
             load_open: Port::answering(move |_| Ok(Ok(open.clone()))),
+            load: Port::answering(move |LoadRun(run)| Ok(Ok(loading.load(run)))),
             load_unlearned: Port::answering(|_| Ok(Ok(Vec::new()))),
             feed: Port::answering(|_| Ok(())),
             choose: Port::answering(move |Choose(task)| Ok(choosing.asked_to_choose(&task))),
             teach: Teach::new(Port::answering(|_| Ok(Ok(())))),
         };
         let home = Home::given("test", Arbiter::current());
-        let node = NodeId::new("n").expect("id");
-        let make = move || Orchestrator::new(node.clone(), 10, doors.clone(), watch::channel(Restraint::NONE).1);
-        let (spec, engine) = ChildSpec::worker("engine", ChildOptions::at(Place::Shared(home.clone())), make);
-        let intensity = Intensity { max: 3, within: Duration::from_secs(60) };
-        let root =
-            SupervisorSpec { name: "root".into(), strategy: Strategy::OneForOne, intensity, children: vec![spec] };
-        let root = start_root_at(home, root, |_| {}).expect("the tree starts");
+        let options = ChildOptions { cap: MOST, ..ChildOptions::at(Place::Shared(home.clone())) };
+        let (node, homes) = (NodeId::new("n").expect("id"), vec![home.clone()]);
+        let restraint = watch::channel(Restraint::NONE).1;
+        let (spec, engine) = engine::engine(EngineSpec { node, doors, restraint, most: MOST, homes, options });
+        let root = start_root_at(home, spec, |_| {}).expect("the tree starts");
         let status = engine.port::<GetEngineStatus>();
         while !status.ask(GetEngineStatus).await.is_ok_and(|status| status.recovered) {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -267,15 +302,10 @@ fn what_the_last_start_left_open_goes_on_from_its_journal() {
         ended(&engine, run).await;
     });
     // The journal as a kill would leave it: step `a` was begun, and nobody knows how it ended.
-    let accepted = first.stored.lock()[0].clone();
-    let stored = StoredRun {
-        node: NodeId::new("n").expect("id"),
-        header: accepted.header.expect("the first append carries the header"),
-        status: "running".into(),
-        outcome: None,
-        rows: accepted.rows.into_iter().map(|row| (row, None)).collect(),
-    };
-    let (second, run) = (Outside::default(), stored.header.run);
+    first.stored.lock().truncate(1);
+    let run = first.stored.lock()[0].run;
+    let stored = first.load(run).expect("it is stored");
+    let second = Outside::default();
     let cause = StoreError::Damaged { table: "state.journal", detail: "row 1".into() };
     let damaged = DamagedRun { run: RunId(Uuid::nil()), cause };
     with_engine(second.clone(), vec![Err(damaged), Ok(stored)], async |engine| {
@@ -305,4 +335,36 @@ fn one_who_asks_again_waits_for_what_was_asked_before() {
         assert_eq!(pause().await, Ok(Ok(false)), "it is paused already");
         assert_eq!(engine.port().ask(CancelRun { run, by: "token:test".into() }).await, Ok(Ok(true)));
     });
+}
+
+#[test]
+fn thousands_of_runs_are_open_at_once_and_all_end() {
+    let many = if std::env::var_os("DSMIL_SOAK").is_some() { MOST } else { 2_000 };
+    let outside = Outside::default();
+    with_engine(outside.clone(), Vec::new(), async |engine| {
+        outside.gate.send_replace(true);
+        let began = real_now();
+        let port = engine.port::<StartRun>();
+        let starting = (0..many).map(|_| port.ask(StartRun { plan: plan(), by: "token:test".into() }));
+        let starting: Vec<_> = starting.collect();
+        for started in starting {
+            started.await.expect("answered").expect("accepted");
+        }
+        let started = began.elapsed();
+        let status = engine.port::<GetEngineStatus>();
+        let open = status.ask(GetEngineStatus).await.expect("answered");
+        assert_eq!((open.open_runs, open.running_steps), (many, many));
+        outside.gate.send_replace(false);
+        while status.ask(GetEngineStatus).await.expect("answered").open_runs > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        println!("{many} runs open at once: begun in {started:.2?}, all ended after {:.2?}", began.elapsed());
+    });
+    let ends = outside.stored.lock().iter().filter(|append| append.status == "succeeded").count();
+    assert_eq!(ends, many);
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long it takes is no matter of the paused time")]
+fn real_now() -> std::time::Instant {
+    std::time::Instant::now()
 }

@@ -27,6 +27,8 @@ mod learner;
 #[cfg(test)]
 mod learning;
 #[cfg(test)]
+mod many_runs;
+#[cfg(test)]
 mod privileges;
 #[cfg(test)]
 mod reference;
