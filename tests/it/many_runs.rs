@@ -28,7 +28,7 @@ fn many() -> usize {
 
 fn start() -> (Home, Service) {
     let home = Home::new();
-    let config = home.write("config.toml", "[engine]\nmax_open_runs = 10000\n");
+    let config = home.write("config.toml", "[engine]\nmax_open_runs = 10000\n[drills]\nenabled = true\n");
     let service = Service::start_with(&home, &["--config", &config.display().to_string()]);
     (home, service)
 }
@@ -77,6 +77,36 @@ fn many_runs_are_accepted_and_all_end() {
     for (n, run) in runs.iter().step_by(many / 50) {
         let run = service.finished(run);
         assert_eq!((&run["status"], &run["results"]["e"]), (&json!("succeeded"), &json!({ "n": n })), "{run:#}");
+    }
+}
+
+/// Has a child panic, whichever it is.
+fn drill(service: &Service, child: &str) {
+    let answer = service.post(&format!("/api/v1/supervision/{child}/drill"), &json!({}));
+    assert_eq!(answer.status, 202, "{}", answer.body);
+}
+
+#[test]
+fn runs_go_on_when_one_of_them_or_the_orchestrator_panics() {
+    let (_home, service) = start();
+    let slow = |n: usize| {
+        let read = json!({ "id": "read", "agent": "PACER", "tool": "load.read", "input": { "window_s": 2 } });
+        let echo = json!({ "id": "e", "agent": "TESTBED", "tool": "cp.echo", "input": { "n": n } });
+        json!({ "name": "slow", "mode": "sequential", "steps": [read, echo] })
+    };
+    let runs: Vec<String> = (0..3).map(|n| service.submit(&slow(n))).collect();
+    drill(&service, &runs[0]);
+    drill(&service, "orchestrator");
+    let after = until("a new orchestrator", || {
+        let answer = service.post("/api/v1/workflows", &echo(9));
+        (answer.status == 202).then(|| answer.json()["workflow_id"].as_str().expect("an id").to_owned())
+    });
+    assert_eq!(service.finished(&after)["status"], "succeeded");
+    for (n, run) in runs.iter().enumerate() {
+        let run = service.finished(run);
+        assert_eq!((&run["status"], &run["results"]["e"]), (&json!("succeeded"), &json!({ "n": n })), "{run:#}");
+        let attempts = run["steps"][0]["attempts"].as_array().expect("attempts").len();
+        assert_eq!(attempts, if n == 0 { 2 } else { 1 }, "{run:#}");
     }
 }
 
