@@ -19,10 +19,11 @@ use crate::ids::NodeId;
 use crate::recovery::action::Restraint;
 use crate::resilience::restart::Intensity;
 use crate::resilience::roster::Strategy;
+use crate::workflow::advance::MOST_LOST;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// How often in a row a run may fail before it alone is given up.
-const MOST_FAILURES: u32 = 3;
+/// How often in a row a run may fail before it alone is given up: later than a step fails that breaks its run each time.
+const MOST_FAILURES: u32 = MOST_LOST + 2;
 
 /// What an engine is made of.
 pub struct EngineSpec {

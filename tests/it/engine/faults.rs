@@ -74,7 +74,7 @@ fn a_run_that_panics_again_and_again_ends_as_failed() {
     with_tree(outside.clone(), Vec::new(), async |engine, restart| {
         outside.gate.send_replace(true);
         let (broken, other) = (start(&engine).await.expect("accepted"), start(&engine).await.expect("accepted"));
-        for _ in 0..3 {
+        for _ in 0..4 {
             break_down(&restart, broken).await;
         }
         ended(&engine, broken).await;
