@@ -1,4 +1,4 @@
-//! How the orchestrator asks others: for the journal, for a choice, for the work of a step.
+//! How the engine asks others: for the journal, for a choice, for the work of a step.
 //!
 //! What an agent or the store cannot do comes back as an answer that the run's state machine understands.
 use std::collections::BTreeMap;
@@ -10,12 +10,12 @@ use tracing::warn;
 use crate::actors::open_run::lessons_of;
 use crate::actors::teach::Teach;
 use crate::clock;
-use crate::ids::AgentId;
+use crate::ids::{AgentId, RunId};
 use crate::messages::agent::{RunStep, StepNotDone};
 use crate::messages::events::Publish;
 use crate::messages::learner::Choose;
 use crate::messages::port::{AskError, Port};
-use crate::messages::store::{AppendRun, BeginEpoch, LoadOpenRuns, LoadUnlearnedRuns};
+use crate::messages::store::{AppendEntries, AppendRun, BeginEpoch, LoadOpenRuns, LoadRun, LoadUnlearnedRuns};
 use crate::toolkit::causes::with_causes;
 use crate::workflow::advance::Answer;
 use crate::workflow::record::{Appended, DamagedRun, StoreError, StoredRun};
@@ -36,13 +36,16 @@ const READ_WITHIN: Duration = Duration::from_secs(110);
 /// The answer of an agent is awaited this much longer than the attempt may take: the agent ends it itself.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// The ports an orchestrator works through.
+/// The ports the engine works through.
 #[derive(Clone)]
 pub struct Doors {
     pub agents: Arc<BTreeMap<AgentId, Port<RunStep>>>,
     pub begin: Port<BeginEpoch>,
     pub append: Port<AppendRun>,
+    /// Answers an empty append once all that was asked of the writer before is settled.
+    pub settle: Port<AppendEntries>,
     pub load_open: Port<LoadOpenRuns>,
+    pub load: Port<LoadRun>,
     pub load_unlearned: Port<LoadUnlearnedRuns>,
     pub choose: Port<Choose>,
     pub teach: Teach,
@@ -76,8 +79,38 @@ impl Doors {
     async fn try_read_open(&self) -> Result<(i64, Vec<Stored>), String> {
         let not_asked = |error: AskError| error.lasting_text();
         let epoch = self.begin.ask(BeginEpoch).await.map_err(not_asked)?.map_err(|error| error.to_string())?;
+        self.settled().await?;
         let asked = self.load_open.ask_within(LoadOpenRuns, READ_WITHIN).await.map_err(not_asked)?;
         Ok((epoch, asked.map_err(|error| error.to_string())?))
+    }
+
+    /// Waits until what earlier lives asked of the writer is stored or refused: what is read after that does not
+    /// change any more behind the reader's back.
+    async fn settled(&self) -> Result<(), String> {
+        let asked = self.settle.ask(AppendEntries(Vec::new())).await.map_err(|error| error.lasting_text())?;
+        asked.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// The journal of a run, as soon as the store can tell it; none: it was never stored.
+    pub(super) async fn read(&self, run: RunId) -> Result<Option<StoredRun>, StoreError> {
+        let (mut pause, mut told) = (LOOK, String::new());
+        loop {
+            let reason = match self.settled().await {
+                Err(reason) => reason,
+                Ok(()) => match self.load.ask(LoadRun(run)).await {
+                    Ok(Err(damaged @ StoreError::Damaged { .. })) => return Err(damaged),
+                    Ok(Ok(stored)) => return Ok(stored),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(error) => error.lasting_text(),
+                },
+            };
+            if reason != told {
+                warn!(run.id = %run, "the journal of run {run} cannot be read yet, and is asked for again: {reason}");
+                told = reason;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(LONGEST_LOOK);
+        }
     }
 
     /// Teaches the runs that ended when there was nobody any more to hand their lessons over.

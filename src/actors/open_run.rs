@@ -1,9 +1,9 @@
-//! One open run in the hands of the orchestrator: its state, what waits to be journalled, who waits for it.
+//! One open run in the hands of its runner: its state, what waits to be journalled, who waits for it.
 use std::collections::HashMap;
 
 use actix::SpawnHandle;
 use chrono::{DateTime, Utc};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tracing::trace;
 
 use crate::ids::{NodeId, RunId, StepId};
@@ -41,7 +41,7 @@ pub struct OpenRun {
     pub timer: Option<SpawnHandle>,
     rows: Vec<(u32, DateTime<Utc>, RunEvent)>,
     effects: Vec<(usize, Effect)>,
-    /// The run as it was when it was last durable.
+    /// The run as far as it is durable: it follows the rows, so that no append has to copy a run.
     durable: Option<Run>,
     /// An append had an unknown outcome: the run may be stored already.
     doubtful: bool,
@@ -52,7 +52,6 @@ pub struct OpenRun {
     attempts: HashMap<StepId, (u32, CancelFlag)>,
     /// What the rows that became durable teach.
     lessons: Vec<Lesson>,
-    changes: watch::Sender<u64>,
 }
 
 impl OpenRun {
@@ -84,7 +83,6 @@ impl OpenRun {
             waiting: Vec::new(),
             attempts: HashMap::new(),
             lessons: Vec::new(),
-            changes: watch::Sender::new(0),
         }
     }
 
@@ -122,16 +120,19 @@ impl OpenRun {
     pub fn confirmed(&mut self, rows: usize, appended: &Appended) -> Vec<Effect> {
         for ((_, at, event), index) in self.rows.drain(..rows).zip(&appended.indexes) {
             self.lessons.extend(lesson_of(&self.run, at, &event, *index));
+            match &mut self.durable {
+                Some(durable) => durable.follow(at, &event),
+                // The first row accepts the run, and fits.
+                None => self.durable = Run::replay(self.run.id(), [(at, event.clone())]).ok(),
+            }
             if let Some(index) = index {
-                self.run.note_audit(event.step(), *index);
+                let both = [Some(&mut self.run), self.durable.as_mut()];
+                both.into_iter().flatten().for_each(|run| run.note_audit(event.step(), *index));
             }
         }
         let queued = std::mem::take(&mut self.effects);
         let (due, later): (Vec<_>, Vec<_>) = queued.into_iter().partition(|(after, _)| *after <= rows);
         self.effects = later.into_iter().map(|(after, effect)| (after - rows, effect)).collect();
-        if self.rows.is_empty() {
-            self.durable = Some(self.run.clone());
-        }
         let (told, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.waiting).into_iter().partition(|(after, _)| *after <= rows);
         self.waiting = later.into_iter().map(|(after, waits)| (after - rows, waits)).collect();
@@ -144,8 +145,12 @@ impl OpenRun {
             // Who submitted may have gone; the run is accepted all the same.
             drop(submitter.send(Ok(self.run.id())));
         }
-        self.changes.send_modify(|count| *count += 1);
         due.into_iter().map(|(_, effect)| effect).collect()
+    }
+
+    /// The number of the first row that is not known to be durable.
+    pub fn first_waiting(&self) -> Option<u32> {
+        self.rows.first().map(|(seq, ..)| *seq)
     }
 
     /// Whether what this trigger leads to was decided, and waits to be durable.
@@ -194,16 +199,6 @@ impl OpenRun {
         self.durable.as_ref()
     }
 
-    pub fn watch(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
-    }
-
-    /// Ready once the run is no longer open.
-    pub fn ended_signal(&self) -> impl Future<Output = ()> + 'static {
-        let mut changes = self.changes.subscribe();
-        async move { while changes.changed().await.is_ok() {} }
-    }
-
     pub fn begin(&mut self, step: StepId, attempt: u32) -> CancelFlag {
         let flag = CancelFlag::default();
         self.attempts.insert(step, (attempt, flag.clone()));
@@ -220,6 +215,13 @@ impl OpenRun {
         if self.attempts.get(step).is_some_and(|(running, _)| *running == attempt) {
             self.attempts.remove(step);
         }
+    }
+}
+
+/// Nobody waits any more for what the agents still do.
+impl Drop for OpenRun {
+    fn drop(&mut self) {
+        self.attempts.values().for_each(|(_, flag)| flag.raise());
     }
 }
 

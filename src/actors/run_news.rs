@@ -1,5 +1,5 @@
 //! Tells watchers how runs stand: a short form, a few times a second at most, never ahead of the journal.
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -9,14 +9,15 @@ use tracing::trace;
 
 use crate::clock;
 use crate::feed::channel::Channel;
-use crate::ids::RunId;
 use crate::messages::events::{Event, Publish};
 use crate::messages::port::Port;
 use crate::workflow::run::{Run, StepRun};
 use crate::workflow::step::Step;
 
-/// Changes within this time are told together.
+/// Changes of one run within this time are told as one.
 pub const TOGETHER: Duration = Duration::from_millis(20);
+/// Changes of different runs within this time are told together.
+const GATHER: Duration = Duration::from_millis(5);
 /// A run of more steps is shown by its counts alone.
 const STEPS: usize = 60;
 /// Between two tries to tell what was refused.
@@ -24,46 +25,37 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// Runs whose news may wait; watchers are shown no more runs than this.
 const MOST_WAITING: usize = 100;
 
+/// Shared by all runs.
+#[derive(Clone)]
 pub struct RunNews {
     feed: Port<Publish>,
-    changed: HashSet<RunId>,
     waiting: Arc<Mutex<Waiting>>,
-    /// A telling is on its way.
-    due: bool,
 }
 
 /// What is to be told: the newest of each run, in the order of the changes.
 #[derive(Default)]
 struct Waiting {
     events: VecDeque<Event>,
-    /// A task tries again.
+    /// A task is about to tell it.
     is_pursued: bool,
 }
 
 impl RunNews {
     pub fn new(feed: Port<Publish>) -> Self {
-        RunNews { feed, changed: HashSet::new(), waiting: Arc::default(), due: false }
+        RunNews { feed, waiting: Arc::default() }
     }
 
-    /// The run changed. True: `tell` is to be called after [`TOGETHER`].
-    pub fn changed(&mut self, run: RunId) -> bool {
-        self.changed.insert(run);
-        !std::mem::replace(&mut self.due, true)
+    /// Tells soon how the run stands, together with others. What the hub refuses is told once it is back: no later
+    /// change may ever come.
+    pub fn tell(&self, run: &Run) {
+        self.put(event(run));
     }
 
-    /// The run ended, and will not be asked for again.
-    pub fn ended(&mut self, run: &Run) {
-        self.changed.remove(&run.id());
-        self.waiting.lock().put(event(run));
-    }
-
-    /// Tells what changed. What the hub refuses is told once it is back: no later change may ever come.
-    pub fn tell<'r>(&mut self, find: impl Fn(RunId) -> Option<&'r Run>) {
-        self.due = false;
+    fn put(&self, event: Event) {
         let mut waiting = self.waiting.lock();
-        self.changed.drain().filter_map(find).for_each(|run| waiting.put(event(run)));
-        if !waiting.told(&self.feed) && !std::mem::replace(&mut waiting.is_pursued, true) {
-            actix_rt::spawn(pursue(self.feed.clone(), Arc::downgrade(&self.waiting)));
+        waiting.put(event);
+        if !std::mem::replace(&mut waiting.is_pursued, true) {
+            actix_rt::spawn(pursue(self.feed.clone(), Pursuit { waiting: Arc::downgrade(&self.waiting), done: false }));
         }
     }
 }
@@ -90,16 +82,34 @@ impl Waiting {
     }
 }
 
-/// Tries until it is told, or until there is nobody left whose news it is.
-async fn pursue(feed: Port<Publish>, waiting: Weak<Mutex<Waiting>>) {
+/// The task that tells it, on the thread of whoever had news. When that thread is given up the next one takes over.
+struct Pursuit {
+    waiting: Weak<Mutex<Waiting>>,
+    done: bool,
+}
+
+impl Drop for Pursuit {
+    fn drop(&mut self) {
+        if let Some(waiting) = self.waiting.upgrade().filter(|_| !self.done) {
+            waiting.lock().is_pursued = false;
+        }
+    }
+}
+
+/// Tries until all is told, or until there is nobody left whose news it is.
+async fn pursue(feed: Port<Publish>, mut pursuit: Pursuit) {
+    let mut pause = GATHER;
     loop {
-        tokio::time::sleep(AGAIN).await;
-        let Some(waiting) = waiting.upgrade() else { return };
+        tokio::time::sleep(pause).await;
+        let Some(waiting) = pursuit.waiting.upgrade() else { return };
         let mut waiting = waiting.lock();
         if waiting.told(&feed) {
+            // Under the same lock: what comes next begins another pursuit.
             waiting.is_pursued = false;
+            pursuit.done = true;
             return;
         }
+        pause = AGAIN;
     }
 }
 
@@ -157,12 +167,10 @@ mod tests {
             told.send(events).expect("open");
             Ok(())
         });
-        let mut news = RunNews::new(feed);
-        news.waiting.lock().put(news_of("a", "running"));
-        news.tell(|_| None);
-        news.waiting.lock().put(news_of("b", "succeeded"));
-        news.waiting.lock().put(news_of("a", "failed"));
-        news.tell(|_| None);
+        let news = RunNews::new(feed);
+        for (run, status) in [("a", "running"), ("b", "succeeded"), ("a", "failed")] {
+            news.put(news_of(run, status));
+        }
         let events = hears.recv().await.expect("told");
         let told: Vec<(&str, &Value)> =
             events.iter().map(|event| (event.id.as_str(), event.value.as_ref().expect("a value"))).collect();

@@ -12,6 +12,7 @@ use crate::actors::child::{ChildOptions, ChildSpec, Place, Readiness};
 use crate::actors::compute::pool::Pool;
 use crate::actors::dynamic::DynamicSpec;
 use crate::actors::dynamic::handle::Dynamic;
+use crate::actors::engine::{self, EngineSpec};
 use crate::actors::engine_doors::Doors;
 use crate::actors::home::{Home, HomeError};
 use crate::actors::hub::Hub;
@@ -47,6 +48,8 @@ use crate::tools::toolbox::Toolbox;
 /// Agents per supervisor: one restart budget, one arbiter. Eight arbiters keep one blocked agent from holding up more
 /// than its own group, and cost less memory than eighty.
 const GROUP: usize = 10;
+/// Threads that runs live on: one that is held keeps only its half of the runs waiting.
+const RUN_HOMES: usize = 2;
 const MINUTE: Duration = Duration::from_secs(60);
 /// PostgreSQL may have to recover from a crash; it gives up by itself before this.
 const CLUSTER_WITHIN: Duration = Duration::from_secs(150);
@@ -198,25 +201,25 @@ pub fn engine(
     feed: Port<Publish>,
     restraint: watch::Receiver<Restraint>,
 ) -> Result<(SupervisorSpec, Ref<Orchestrator>), HomeError> {
-    let home = Home::start("engine")?;
     let doors = Doors {
         agents: Arc::new(agents.iter().map(|(id, agent)| (id.clone(), agent.port())).collect()),
         begin: data.writer.port(),
         // what runs already comes before what is only asked for
         append: data.writer.port_for(Priority::Critical),
+        settle: data.writer.port_for(Priority::Critical),
         load_open: data.reader.port_for(Priority::Critical),
+        load: data.reader.port_for(Priority::Critical),
         load_unlearned: data.reader.port(),
         feed,
         choose: learner.port(),
         teach,
     };
-    let (node, most) = (parts.node.clone(), parts.max_open_runs);
     // It answers once the database has confirmed: when that is slow, the engine is not sick.
     let breaker = outside().map(|breaker| BreakerOptions { slow: Duration::from_secs(60), ..breaker });
-    let rules = ChildOptions { cap: 4096, breaker, ..options(&home) };
-    let make = move || Orchestrator::new(node.clone(), most, doors.clone(), restraint.clone());
-    let (spec, orchestrator) = ChildSpec::worker("orchestrator", rules, make);
-    Ok((supervisor("engine", Strategy::OneForOne, 10, vec![spec]), orchestrator))
+    let rules = ChildOptions { cap: 4096, breaker, ..options(&Home::start("engine")?) };
+    let homes = (0..RUN_HOMES).map(|number| Home::start(format!("runs-{number}"))).collect::<Result<_, _>>()?;
+    let (node, most) = (parts.node.clone(), parts.max_open_runs);
+    Ok(engine::engine(EngineSpec { node, doors, restraint, most, homes, options: rules }))
 }
 
 /// Who is admitted. It is asked for changes only: a request that reads needs no actor for its right.
@@ -258,7 +261,7 @@ pub fn edges(
 /// what it serves.
 pub fn sessions(most: usize) -> (ChildSpec, Dynamic) {
     let intensity = Intensity { max: 10, within: MINUTE };
-    Dynamic::new(DynamicSpec { name: "sessions".to_owned(), intensity, most })
+    Dynamic::new(DynamicSpec { name: "sessions".to_owned(), intensity, most_failures: 0, most })
 }
 
 /// Started from the first to the last, stopped from the last to the first.

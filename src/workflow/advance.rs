@@ -178,7 +178,7 @@ impl Run {
         self.armed = None;
         let under_way: Vec<_> = (0..self.steps.len()).filter(|p| self.steps[*p].phase == Phase::Running).collect();
         for place in under_way {
-            let detail = "the service ended before the outcome of the attempt was recorded";
+            let detail = "the engine ended before the outcome of the attempt was recorded";
             self.lose(place, detail.to_owned(), at, &mut advance);
         }
         self.drive(at, &mut advance);

@@ -65,6 +65,15 @@ impl Run {
         Ok(state)
     }
 
+    /// Moves a run that only looks on: its twin has decided upon the event, which therefore fits.
+    pub fn follow(&mut self, at: DateTime<Utc>, event: &RunEvent) {
+        let place = event.step().and_then(|step| self.plan.place(step));
+        self.apply(at, place.map_or(Subject::Run, Subject::Step), event);
+        // It begins nothing itself.
+        self.ready.clear();
+        self.doomed.clear();
+    }
+
     /// A run that was accepted, and no more.
     pub(super) fn born(id: RunId, plan: Plan, by: String, at: DateTime<Utc>) -> Self {
         let steps: Vec<_> = plan.graph().needs.iter().map(|needs| StepRun::new(needs.len())).collect();

@@ -1,180 +1,20 @@
-//! The orchestrator between a store and agents that do as they are told. Time is paused, so that retries pass at once.
-use std::collections::{BTreeMap, VecDeque};
+//! The engine between a store and agents that do as they are told. Time is paused, so that retries pass at once.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix_rt::{Arbiter, System};
-use dsmil::actors::child::{ChildOptions, ChildSpec, Place};
-use dsmil::actors::engine_doors::Doors;
-use dsmil::actors::home::Home;
-use dsmil::actors::orchestrator::Orchestrator;
-use dsmil::actors::root::start_root_at;
-use dsmil::actors::slot::Ref;
-use dsmil::actors::supervisor::SupervisorSpec;
-use dsmil::actors::teach::Teach;
-use dsmil::ids::{AgentId, NodeId, RunId, ToolId};
-use dsmil::messages::agent::RunStep;
-use dsmil::messages::learner::{Choose, LearnError};
-use dsmil::messages::orchestrator::{CancelRun, GetEngineStatus, GetRun, PauseRun, StartError, StartRun, WatchRun};
-use dsmil::messages::port::Port;
-use dsmil::messages::store::AppendRun;
-use dsmil::recovery::action::Restraint;
-use dsmil::resilience::restart::Intensity;
-use dsmil::resilience::roster::Strategy;
-use dsmil::toolkit::output::Output;
+use dsmil::ids::RunId;
+use dsmil::messages::orchestrator::{CancelRun, GetEngineStatus, GetRun, PauseRun, StartError, StartRun};
 use dsmil::workflow::check::check;
-use dsmil::workflow::plan::Plan;
-use dsmil::workflow::record::{Appended, DamagedRun, StoreError, StoredRun};
-use dsmil::workflow::result::StepResult;
-use dsmil::workflow::step::{Choice, Doer, Task, ToolFacts};
-use dsmil::workflow::world::{AgentFacts, World};
+use dsmil::workflow::record::{DamagedRun, StoreError};
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::sync::watch;
 use uuid::Uuid;
 
-/// What the store does with the appends that come, one after the other; those that follow are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Unknown,
-    Unreachable,
-}
+use self::outside::*;
 
-/// What happened, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Seen {
-    /// The kinds of the rows.
-    Append(Vec<String>),
-    Step(String, u32),
-}
-
-#[derive(Clone, Default)]
-struct Outside {
-    fates: Arc<Mutex<VecDeque<Fate>>>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    stored: Arc<Mutex<Vec<AppendRun>>>,
-    /// How often the learner was asked for a choice and had none.
-    put_off: Arc<AtomicUsize>,
-}
-
-impl Outside {
-    fn append(&self, append: AppendRun) -> Result<Appended, StoreError> {
-        let kinds = append.rows.iter().map(|row| row.kind.clone()).collect();
-        self.seen.lock().push(Seen::Append(kinds));
-        let detail = || "as told".to_owned();
-        match self.fates.lock().pop_front() {
-            Some(Fate::Unknown) => Err(StoreError::Unknown { detail: detail() }),
-            Some(Fate::Unreachable) => Err(StoreError::Unreachable { detail: detail() }),
-            None => {
-                let indexes = append.rows.iter().map(|row| row.entry.as_ref().map(|_| u64::from(row.seq))).collect();
-                self.stored.lock().push(append);
-                Ok(Appended { indexes })
-            }
-        }
-    }
-
-    fn work(&self, order: &RunStep) -> StepResult {
-        self.seen.lock().push(Seen::Step(order.step.to_string(), order.attempt));
-        StepResult {
-            output: Output::ok(order.input.clone(), Vec::new()),
-            findings: Vec::new(),
-            duration_ms: 1.0,
-            usage: None,
-        }
-    }
-
-    /// The learner cannot answer yet what it is asked `later`.
-    fn asked_to_choose(&self, task: &Task) -> Result<Result<Choice, String>, LearnError> {
-        if task.text == "later" {
-            self.put_off.fetch_add(1, Ordering::Relaxed);
-            return Err(LearnError::Past { detail: "the database is away".to_owned() });
-        }
-        Ok(self.choose(task))
-    }
-
-    /// TESTBED does what is asked in one word.
-    fn choose(&self, task: &Task) -> Result<Choice, String> {
-        if task.text.contains(' ') {
-            return Err("nobody is confident".to_owned());
-        }
-        let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: true };
-        let doer = Doer { agent: agent(), tool: ToolId::new("cp.echo").expect("id"), facts };
-        Ok(Choice { doer, confidence: 0.75, reasons: vec!["it is told to".to_owned()] })
-    }
-
-    fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().clone()
-    }
-}
-
-fn agent() -> AgentId {
-    AgentId::new("TESTBED").expect("id")
-}
-
-fn world() -> World {
-    let tool = ToolId::new("cp.echo").expect("id");
-    let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false };
-    let agents =
-        BTreeMap::from([(agent(), AgentFacts { tools: vec![tool.clone()], timeout: Duration::from_secs(30) })]);
-    World { agents, tools: BTreeMap::from([(tool, facts)]), ..World::default() }
-}
-
-fn plan() -> Plan {
-    let document = json!({"name": "two", "mode": "sequential", "steps": [
-        {"id": "a", "agent": "TESTBED", "tool": "cp.echo"}, {"id": "b", "agent": "TESTBED", "tool": "cp.echo"},
-    ]});
-    check(&document, &world()).expect("a plan")
-}
-
-/// Runs a test with an orchestrator that found `open` runs in the journal.
-fn with_engine<F: Future<Output = ()>>(
-    outside: Outside,
-    open: Vec<Result<StoredRun, DamagedRun>>,
-    test: impl FnOnce(Ref<Orchestrator>) -> F,
-) {
-    let runtime =
-        || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("runtime");
-    System::with_tokio_rt(runtime).block_on(async move {
-        let (appending, choosing, working) = (outside.clone(), outside.clone(), outside);
-        let step = Port::answering(move |order: RunStep| Ok(Ok(working.work(&order))));
-        let doors = Doors {
-            agents: Arc::new(BTreeMap::from([(agent(), step)])),
-            begin: Port::answering(|_| Ok(Ok(1))),
-            append: Port::answering(move |append| Ok(appending.append(append))),
-            load_open: Port::answering(move |_| Ok(Ok(open.clone()))),
-            load_unlearned: Port::answering(|_| Ok(Ok(Vec::new()))),
-            feed: Port::answering(|_| Ok(())),
-            choose: Port::answering(move |Choose(task)| Ok(choosing.asked_to_choose(&task))),
-            teach: Teach::new(Port::answering(|_| Ok(Ok(())))),
-        };
-        let home = Home::given("test", Arbiter::current());
-        let node = NodeId::new("n").expect("id");
-        let make = move || Orchestrator::new(node.clone(), 10, doors.clone(), watch::channel(Restraint::NONE).1);
-        let (spec, engine) = ChildSpec::worker("engine", ChildOptions::at(Place::Shared(home.clone())), make);
-        let intensity = Intensity { max: 3, within: Duration::from_secs(60) };
-        let root =
-            SupervisorSpec { name: "root".into(), strategy: Strategy::OneForOne, intensity, children: vec![spec] };
-        let root = start_root_at(home, root, |_| {}).expect("the tree starts");
-        let status = engine.port::<GetEngineStatus>();
-        while !status.ask(GetEngineStatus).await.is_ok_and(|status| status.recovered) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        test(engine).await;
-        root.shutdown(Duration::from_secs(5)).await;
-    });
-}
-
-/// Waits until the engine has let go of the run.
-async fn ended(engine: &Ref<Orchestrator>, run: RunId) {
-    while let Ok(Some(mut changes)) = engine.port().ask(WatchRun(run)).await {
-        while changes.changed().await.is_ok() {}
-    }
-}
-
-async fn start(engine: &Ref<Orchestrator>) -> Result<RunId, StartError> {
-    engine.port().ask(StartRun { plan: plan(), by: "token:test".into() }).await.expect("answered")
-}
+mod faults;
+mod outside;
 
 fn append(kinds: &[&str]) -> Seen {
     Seen::Append(kinds.iter().map(|kind| (*kind).to_owned()).collect())
@@ -267,15 +107,10 @@ fn what_the_last_start_left_open_goes_on_from_its_journal() {
         ended(&engine, run).await;
     });
     // The journal as a kill would leave it: step `a` was begun, and nobody knows how it ended.
-    let accepted = first.stored.lock()[0].clone();
-    let stored = StoredRun {
-        node: NodeId::new("n").expect("id"),
-        header: accepted.header.expect("the first append carries the header"),
-        status: "running".into(),
-        outcome: None,
-        rows: accepted.rows.into_iter().map(|row| (row, None)).collect(),
-    };
-    let (second, run) = (Outside::default(), stored.header.run);
+    first.stored.lock().truncate(1);
+    let run = first.stored.lock()[0].run;
+    let stored = first.load(run).expect("it is stored");
+    let second = Outside::default();
     let cause = StoreError::Damaged { table: "state.journal", detail: "row 1".into() };
     let damaged = DamagedRun { run: RunId(Uuid::nil()), cause };
     with_engine(second.clone(), vec![Err(damaged), Ok(stored)], async |engine| {
@@ -305,4 +140,31 @@ fn one_who_asks_again_waits_for_what_was_asked_before() {
         assert_eq!(pause().await, Ok(Ok(false)), "it is paused already");
         assert_eq!(engine.port().ask(CancelRun { run, by: "token:test".into() }).await, Ok(Ok(true)));
     });
+}
+
+#[test]
+fn thousands_of_runs_are_open_at_once_and_all_end() {
+    let many = if std::env::var_os("DSMIL_SOAK").is_some() { MOST } else { 2_000 };
+    let outside = Outside::default();
+    with_engine(outside.clone(), Vec::new(), async |engine| {
+        outside.gate.send_replace(true);
+        let began = real_now();
+        let port = engine.port::<StartRun>();
+        let starting = (0..many).map(|_| port.ask(StartRun { plan: plan(), by: "token:test".into() }));
+        let starting: Vec<_> = starting.collect();
+        for started in starting {
+            started.await.expect("answered").expect("accepted");
+        }
+        let started = began.elapsed();
+        let status = engine.port::<GetEngineStatus>();
+        let open = status.ask(GetEngineStatus).await.expect("answered");
+        assert_eq!((open.open_runs, open.running_steps), (many, many));
+        outside.gate.send_replace(false);
+        while status.ask(GetEngineStatus).await.expect("answered").open_runs > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        println!("{many} runs open at once: begun in {started:.2?}, all ended after {:.2?}", began.elapsed());
+    });
+    let ends = outside.stored.lock().iter().filter(|append| append.status == "succeeded").count();
+    assert_eq!(ends, many);
 }

@@ -31,6 +31,8 @@ mod learner;
 #[cfg(test)]
 mod learning;
 #[cfg(test)]
+mod many_runs;
+#[cfg(test)]
 mod privileges;
 #[cfg(test)]
 mod reference;

@@ -69,6 +69,12 @@ impl DynamicSupervisor {
             let too_often = format!("more than {} restarts within {:?}", limit.max, limit.within);
             return self.give_up(format!("{too_often}; the last: {name} {reason}"), ctx);
         }
+        let most = self.spec.most_failures;
+        if worker.entry.failures > most {
+            let reason = format!("more than {most} failures in a row; the last: {reason}");
+            self.say(id, Transition::GaveUp { reason }, ctx);
+            return self.let_go(id);
+        }
         due_again(worker, now + delay);
         self.say(id, Transition::RestartIn { delay }, ctx);
     }

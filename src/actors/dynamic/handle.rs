@@ -52,6 +52,12 @@ pub struct Vacancy {
     seat: Seat,
 }
 
+/// A child with a seat, which nobody has started yet.
+pub struct Unborn {
+    supervisor: Ref<DynamicSupervisor>,
+    order: StartChild,
+}
+
 /// Puts a child into a seat, and starts it.
 #[derive(Message)]
 #[rtype(result = "Result<(), NotStarted>")]
@@ -99,6 +105,16 @@ impl Dynamic {
         Ok(Vacancy { supervisor: self.supervisor.clone(), seat })
     }
 
+    /// A seat beyond those that there are: for a child that was promised, or was there, before.
+    pub fn reserve_anyway(&self) -> Vacancy {
+        Vacancy { supervisor: self.supervisor.clone(), seat: self.lasting.seats.squeeze_in() }
+    }
+
+    /// Counts the lives of the supervisor; the children of an earlier life have ended, or are about to.
+    pub fn epoch(&self) -> u64 {
+        self.supervisor.epoch()
+    }
+
     /// How many children there are, and how many there may be.
     pub fn occupancy(&self) -> (usize, usize) {
         (self.lasting.seats.taken(), self.lasting.seats.most())
@@ -111,23 +127,29 @@ impl Dynamic {
 }
 
 impl Vacancy {
-    /// Starts a child without a breaker in this seat: a temporary one is never started again, a transient one after
-    /// a failure. The future says whether it was started; it need not be waited for.
-    pub fn start<A>(
+    /// Makes the recipe of a child without a breaker: a temporary one is never started again, a transient one after
+    /// a failure.
+    pub fn fill<A>(
         self,
         name: impl Into<String>,
         options: ChildOptions,
         make: impl Fn() -> A + Send + Sync + 'static,
-    ) -> (Ref<A>, impl Future<Output = Result<(), AskError>> + Send + 'static)
+    ) -> (Ref<A>, Unborn)
     where
         A: Actor<Context = Ctx<A>>,
     {
         let (spec, child) = ChildSpec::worker(name, ChildOptions { breaker: None, ..options }, make);
-        let asked = self.supervisor.door(Priority::System).ask(StartChild { spec, seat: self.seat }, PATIENCE);
-        let started = async move {
+        (child, Unborn { supervisor: self.supervisor, order: StartChild { spec, seat: self.seat } })
+    }
+}
+
+impl Unborn {
+    /// Has it started; the future says whether it was, and need not be waited for.
+    pub fn start(self) -> impl Future<Output = Result<(), AskError>> + Send + 'static {
+        let asked = self.supervisor.door(Priority::System).ask(self.order, PATIENCE);
+        async move {
             asked.await?.map_err(|cause| AskError::Unavailable { retry_after: LATER, reason: cause.to_string().into() })
-        };
-        (child, started)
+        }
     }
 }
 

@@ -54,6 +54,9 @@ pub struct DynamicSpec {
     pub name: String,
     /// How many restarts of its children are too many.
     pub intensity: Intensity,
+    /// How often in a row one child may fail before it alone is given up; without that, one that can never live would
+    /// use up the restarts of all.
+    pub most_failures: u32,
     /// How many children there may be at once.
     pub most: usize,
 }

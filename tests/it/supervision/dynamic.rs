@@ -22,7 +22,7 @@ use super::worker::*;
 /// A root with one child `crowd`, which has as many children as this at most, and so many restarts in a minute.
 pub async fn grow_crowd(most: usize, restarts: usize) -> (Tree, Dynamic) {
     let intensity = Intensity { max: restarts, within: s(60) };
-    let (spec, crowd) = Dynamic::new(DynamicSpec { name: "crowd".into(), intensity, most });
+    let (spec, crowd) = Dynamic::new(DynamicSpec { name: "crowd".into(), intensity, most_failures: 4, most });
     let tree = grow(supervisor("root", Strategy::OneForOne, 3, vec![spec])).await;
     tree.news();
     (tree, crowd)
@@ -35,8 +35,8 @@ fn of(restart: Restart) -> ChildOptions {
 async fn start(crowd: &Dynamic, name: &str, options: ChildOptions, board: &Arc<Board>) -> Ref<Worker> {
     let board = Arc::clone(board);
     let vacancy = crowd.reserve().expect("a seat");
-    let (child, started) = vacancy.start(name, options, move || Worker::new(&board));
-    started.await.expect("started");
+    let (child, unborn) = vacancy.fill(name, options, move || Worker::new(&board));
+    unborn.start().await.expect("started");
     child
 }
 
@@ -106,8 +106,8 @@ fn a_child_that_never_starts_never_answers_or_asks_too_much_is_dealt_with_as_any
         let board = Arc::<Board>::default();
         // the factory panics
         let broken = || -> Worker { panic!("no such device") };
-        let (_, started) = crowd.reserve().expect("a seat").start("broken", of(Restart::Temporary), broken);
-        assert_eq!(started.await, Ok(()), "that it could be made is known only on its thread");
+        let (_, unborn) = crowd.reserve().expect("a seat").fill("broken", of(Restart::Temporary), broken);
+        assert_eq!(unborn.start().await, Ok(()), "that it could be made is known only on its thread");
         sleep(ms(1)).await;
         assert_eq!(tree.news()[1], "root/crowd/broken#1 exited: panicked: no such device");
         // it is not ready in time
@@ -175,10 +175,41 @@ fn the_panics_of_one_child_without_end_make_its_supervisor_give_up_and_the_one_a
 }
 
 #[test]
+fn one_that_can_never_live_is_given_up_alone() {
+    paused(async {
+        let (tree, crowd) = grow_crowd(10, 10).await;
+        let good = start(&crowd, "good", of(Restart::Transient), &Arc::default()).await;
+        let broken = || -> Worker { panic!("no such device") };
+        let (bad, unborn) = crowd.reserve().expect("a seat").fill("bad", of(Restart::Transient), broken);
+        unborn.start().await.expect("started");
+        sleep(s(30)).await;
+        assert_eq!((bad.epoch(), refused(bad.port().ask(Count).await).0.as_str()), (5, "finished"));
+        assert_eq!((good.port().ask(Count).await, crowd.occupancy()), (Ok(1), (1, 10)));
+        assert_eq!(tree.news().last().map(String::as_str), Some("root/crowd/bad#5 gave up"));
+    });
+}
+
+#[test]
+fn one_that_was_promised_a_seat_gets_it_though_there_is_none() {
+    paused(async {
+        let (_tree, crowd) = grow_crowd(1, 10).await;
+        let board = Arc::<Board>::default();
+        start(&crowd, "a", of(Restart::Transient), &board).await;
+        let (child, unborn) = crowd.reserve_anyway().fill("b", of(Restart::Transient), move || Worker::new(&board));
+        unborn.start().await.expect("started");
+        assert_eq!((child.port().ask(Count).await, crowd.occupancy()), (Ok(1), (2, 1)));
+        assert_eq!(child.port().ask(Leave).await, Ok(()));
+        sleep(ms(1)).await;
+        assert_eq!(crowd.reserve().map(drop), Err(AskError::Overloaded), "there are still as many as may be");
+    });
+}
+
+#[test]
 fn a_shutdown_stops_all_at_once_each_within_its_grace_and_then_what_was_started_before() {
     paused(async {
         let intensity = Intensity { max: 1, within: s(60) };
-        let (spec, crowd) = Dynamic::new(DynamicSpec { name: "crowd".into(), intensity, most: 2_000 });
+        let (spec, crowd) =
+            Dynamic::new(DynamicSpec { name: "crowd".into(), intensity, most_failures: 4, most: 2_000 });
         let (before, ..) = worker("before");
         let tree = grow(supervisor("root", Strategy::OneForOne, 3, vec![before, spec])).await;
         let (willing, stubborn) = (Arc::<Board>::default(), Arc::<Board>::default());
@@ -266,7 +297,7 @@ fn a_blocked_thread_is_given_up_and_all_who_live_there_move() {
             ..ChildOptions::at(Place::Shared(Arc::clone(&home)))
         };
         let intensity = Intensity { max: 1, within: s(60) };
-        let (spec, crowd) = Dynamic::new(DynamicSpec { name: "crowd".into(), intensity, most: 9 });
+        let (spec, crowd) = Dynamic::new(DynamicSpec { name: "crowd".into(), intensity, most_failures: 4, most: 9 });
         let board = Arc::<Board>::default();
         let (stranger_spec, stranger) = worker_with("stranger", on(Restart::Permanent), &board);
         let other = ChildSpec::supervisor(supervisor("other", Strategy::OneForOne, 0, vec![stranger_spec]));

@@ -1,0 +1,377 @@
+//! Carries one open run: journals what its state machine decides, then carries it out.
+//!
+//! ```text
+//! accepted, answers, timers -> Run::advance -> one append -> durable? -> effects: dispatch, stop, wake
+//! ```
+//! A run has at most one append under way; what is decided meanwhile goes into the next. While the database is away
+//! appends are repeated and the run stands still; nothing is answered that is not durable. A later life of the same
+//! run knows nothing: it reads the journal and goes on as after a restart of the service.
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::WrapFuture;
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseFuture};
+use tokio::sync::{oneshot, watch};
+use tracing::{error, info, warn};
+
+use crate::actors::context::Ctx;
+use crate::actors::engine_doors::{Confirmed, Doors, RETRY};
+use crate::actors::open_run::OpenRun;
+use crate::actors::run_news::{RunNews, TOGETHER};
+use crate::actors::runs::{Beginning, Berth, Share};
+use crate::clock;
+use crate::ids::{NodeId, RunId};
+use crate::messages::agent::RunStep;
+use crate::messages::orchestrator::{CancelRun, GetRun, PauseRun, RECOVERY, ResumeRun, StartError};
+use crate::recovery::action::Restraint;
+use crate::toolkit::causes::with_causes;
+use crate::workflow::advance::{Advance, Effect, Trigger};
+use crate::workflow::plan::{Plan, Priority};
+use crate::workflow::record::{StoreError, StoredRun};
+use crate::workflow::run::Run;
+
+/// One who submits or steers is told so if the database has not confirmed by then; it goes on being tried.
+pub(super) const CONFIRM: Duration = Duration::from_secs(20);
+
+pub(super) type Steered = ResponseFuture<Result<bool, StartError>>;
+
+/// What all runs of a service work with.
+#[derive(Clone)]
+pub struct Setting {
+    pub node: NodeId,
+    pub doors: Doors,
+    pub news: RunNews,
+    pub restraint: watch::Receiver<Restraint>,
+}
+
+pub struct Runner {
+    berth: Arc<Berth>,
+    setting: Setting,
+    /// None until the journal was read.
+    open: Option<OpenRun>,
+    running: Share,
+    /// Runs that are not critical wait.
+    holding_back: bool,
+    /// Watchers are about to be told.
+    news_due: bool,
+}
+
+pub(super) fn unknown(detail: &str) -> StartError {
+    StartError::NotDurable { detail: format!("{detail}; the outcome is unknown") }
+}
+
+/// A run that cannot be taken up stays as it is; what else is open goes on.
+pub(super) fn left_alone(id: RunId, fault: &dyn std::error::Error) {
+    error!(
+        run.id = %id,
+        "run {id} cannot be taken up and stays as it is: {}. Bring the row back from a backup and start the service \
+         again, or give the run up: UPDATE ledger.runs SET status = 'failed', finished = now() WHERE run_id = '{id}'",
+        with_causes(fault)
+    );
+}
+
+impl Runner {
+    pub(super) fn new(berth: Arc<Berth>, setting: Setting) -> Self {
+        let (running, holding_back) = (berth.share(), setting.restraint.borrow().hold_back);
+        Runner { berth, setting, open: None, running, holding_back, news_due: false }
+    }
+
+    fn id(&self) -> RunId {
+        self.berth.run
+    }
+
+    fn accept(
+        &mut self,
+        plan: Plan,
+        by: String,
+        submitter: oneshot::Sender<Result<RunId, StartError>>,
+        ctx: &mut Ctx<Self>,
+    ) {
+        let now = clock::wall();
+        let (run, advance) = if self.holding_back && plan.priority() != Priority::Critical {
+            Run::accept_paused(self.id(), plan, by, RECOVERY.to_owned(), now)
+        } else {
+            Run::accept(self.id(), plan, by, now)
+        };
+        self.open = Some(OpenRun::accepted(run, submitter));
+        self.take(advance, ctx);
+    }
+
+    fn take_up(&mut self, stored: StoredRun, ctx: &mut Ctx<Self>) {
+        match OpenRun::replay(stored) {
+            Ok(mut open) => {
+                self.setting.doors.teach.hand_over(open.take_lessons());
+                let advance = open.run.resume(clock::wall());
+                self.open = Some(open);
+                self.take(advance, ctx);
+                self.hold_or_let_go(ctx);
+            }
+            Err(fault) => {
+                left_alone(self.id(), &fault);
+                ctx.stop();
+            }
+        }
+    }
+
+    /// Goes on from the journal, which an earlier life left.
+    fn read_journal(&mut self, ctx: &mut Ctx<Self>) {
+        let (doors, id) = (self.setting.doors.clone(), self.id());
+        let reading = async move { doors.read(id).await };
+        ctx.spawn(reading.into_actor(self).map(|read, runner, ctx| match read {
+            Ok(Some(stored)) if stored.outcome.is_none() => runner.take_up(stored, ctx),
+            // It ended, or it was never stored and nobody was promised anything.
+            Ok(_) => ctx.stop(),
+            Err(damaged) => {
+                left_alone(runner.id(), &damaged);
+                ctx.stop();
+            }
+        }));
+    }
+
+    /// Waits or goes on as it is wished at present, and again at each change of that.
+    fn keep_to_restraint(&mut self, ctx: &mut Ctx<Self>) {
+        let hold = self.setting.restraint.borrow_and_update().hold_back;
+        if hold != self.holding_back {
+            self.holding_back = hold;
+            self.hold_or_let_go(ctx);
+        }
+        let mut restraint = self.setting.restraint.clone();
+        let change = async move { restraint.changed().await };
+        ctx.spawn(change.into_actor(self).map(|changed, runner, ctx| {
+            // Nobody restrains any more once the sender has gone with the service.
+            if changed.is_ok() {
+                runner.keep_to_restraint(ctx);
+            }
+        }));
+    }
+
+    /// Has a run that is not critical wait, or lets it go on if it waits for this reason.
+    fn hold_or_let_go(&mut self, ctx: &mut Ctx<Self>) {
+        let (hold, by) = (self.holding_back, RECOVERY.to_owned());
+        let concerned = |open: &OpenRun| match open.run.paused_by() {
+            None => hold && open.run.plan().priority() != Priority::Critical,
+            Some(by) => !hold && by == RECOVERY,
+        };
+        if self.open.as_ref().is_some_and(concerned) {
+            self.tell(if hold { Trigger::Pause { by } } else { Trigger::Resume { by } }, ctx);
+        }
+    }
+
+    /// The answer to one who steers the run: whether that changed something, once it is durable.
+    fn steer(&mut self, trigger: Trigger, ctx: &mut Ctx<Self>) -> Steered {
+        if self.open.is_none() {
+            let detail = "the journal of the run is being read".to_owned();
+            return Box::pin(std::future::ready(Err(StartError::NotDurable { detail })));
+        }
+        let changed = self.tell(trigger.clone(), ctx);
+        // One who asks again, since the database did not confirm in time, waits for what he asked for before.
+        let steered = self.open.as_mut().filter(|open| changed || open.is_yet_to_write(&trigger));
+        let durable = steered.map(OpenRun::when_durable);
+        Box::pin(async move {
+            let Some(durable) = durable else { return Ok(changed) };
+            match tokio::time::timeout(CONFIRM, durable).await {
+                Ok(Ok(())) => Ok(true),
+                Ok(Err(_)) => Err(unknown("the run was started again before the database confirmed")),
+                Err(_) => Err(unknown("the database did not confirm in time")),
+            }
+        })
+    }
+
+    /// False: the news changed nothing.
+    fn tell(&mut self, trigger: Trigger, ctx: &mut Ctx<Self>) -> bool {
+        let Some(open) = &mut self.open else { return false };
+        let advance = open.run.advance(trigger, clock::wall());
+        let changed = !advance.events.is_empty();
+        self.take(advance, ctx);
+        changed
+    }
+
+    /// Queues what was decided, and begins to journal it unless an append is under way.
+    fn take(&mut self, advance: Advance, ctx: &mut Ctx<Self>) {
+        let Some(open) = &mut self.open else { return };
+        open.queue(advance, clock::wall());
+        self.running.set(open.run.running_steps());
+        if !open.writing {
+            self.write(ctx);
+        }
+    }
+
+    fn write(&mut self, ctx: &mut Ctx<Self>) {
+        let Some(open) = &mut self.open else { return };
+        let append = match open.next_append(&self.setting.node, self.berth.epoch) {
+            Ok(Some(append)) => append,
+            Ok(None) => return,
+            Err(fault) => return ctx.fail(format!("its events cannot be written as JSON: {fault}")),
+        };
+        open.writing = true;
+        let doors = self.setting.doors.clone();
+        let rows = append.rows.len();
+        let writing = async move { doors.confirm(append).await };
+        ctx.spawn(writing.into_actor(self).map(move |confirmed, runner, ctx| runner.written(rows, confirmed, ctx)));
+    }
+
+    fn written(&mut self, rows: usize, confirmed: Confirmed, ctx: &mut Ctx<Self>) {
+        let id = self.id();
+        let Some(open) = &mut self.open else { return };
+        let fault = match confirmed {
+            Ok(appended) => {
+                open.writing = false;
+                let effects = open.confirmed(rows, &appended);
+                self.berth.changes.send_modify(|count| *count += 1);
+                self.setting.doors.teach.hand_over(open.take_lessons());
+                self.tell_watchers_soon(ctx);
+                for effect in effects {
+                    self.perform(effect, ctx);
+                }
+                return self.write(ctx);
+            }
+            Err(fault) => fault,
+        };
+        let detail = fault.to_string();
+        match fault {
+            StoreError::Fenced { .. } => {
+                return ctx.fail(format!("another service writes for node {}", self.setting.node));
+            }
+            StoreError::Unknown { .. } => open.doubt(),
+            // A run that nobody was promised and that is certainly not stored is simply refused.
+            StoreError::Unreachable { .. } | StoreError::Refused { .. } if open.refuse(&detail) => return ctx.stop(),
+            StoreError::Refused { .. } => return self.compare_journal(detail, ctx),
+            StoreError::Unreachable { .. } | StoreError::Damaged { .. } => {}
+        }
+        warn!(run.id = %id, "run {id} waits for the database: {detail}");
+        self.write_again(ctx);
+    }
+
+    fn write_again(&mut self, ctx: &mut Ctx<Self>) {
+        ctx.run_later(RETRY, |runner, ctx| {
+            if let Some(open) = &mut runner.open {
+                open.writing = false;
+            }
+            runner.write(ctx);
+        });
+    }
+
+    /// Rows were refused: perhaps an earlier life, whose thread was held, has written what this one does not know of.
+    fn compare_journal(&mut self, detail: String, ctx: &mut Ctx<Self>) {
+        let (doors, id) = (self.setting.doors.clone(), self.id());
+        let reading = async move { doors.read(id).await };
+        ctx.spawn(reading.into_actor(self).map(move |read, runner, ctx| {
+            let first = runner.open.as_ref().and_then(OpenRun::first_waiting).map_or(usize::MAX, |seq| seq as usize);
+            match read {
+                Ok(Some(stored)) if stored.rows.len() > first => ctx.fail("its journal goes on without it"),
+                Ok(_) => {
+                    warn!(run.id = %id, "run {id} waits for the database: {detail}");
+                    runner.write_again(ctx);
+                }
+                Err(damaged) => {
+                    left_alone(id, &damaged);
+                    ctx.stop();
+                }
+            }
+        }));
+    }
+
+    fn perform(&mut self, effect: Effect, ctx: &mut Ctx<Self>) {
+        let id = self.id();
+        let Some(open) = &mut self.open else { return };
+        match effect {
+            Effect::Dispatch { step, agent, tool, attempt, input, timeout } => {
+                let cancel = open.begin(step.clone(), attempt);
+                let deadline = clock::now() + timeout;
+                let order =
+                    RunStep { run: id, step: step.clone(), attempt, tool, input: (*input).clone(), deadline, cancel };
+                let doors = self.setting.doors.clone();
+                let dispatched = async move { doors.answer(&agent, order, timeout).await };
+                ctx.spawn(dispatched.into_actor(self).map(move |answer, runner, ctx| {
+                    if let Some(open) = &mut runner.open {
+                        open.ended(&step, attempt);
+                    }
+                    runner.tell(Trigger::Answer { step, attempt, answer }, ctx);
+                }));
+            }
+            Effect::Choose { step, task, timeout } => {
+                let doors = self.setting.doors.clone();
+                let chosen = async move { doors.choice(&task, timeout).await };
+                ctx.spawn(chosen.into_actor(self).map(move |choice, runner, ctx| {
+                    runner.tell(Trigger::Chosen { step, choice }, ctx);
+                }));
+            }
+            Effect::Stop { step, attempt } => open.stop(&step, attempt),
+            Effect::Wake { at } => {
+                let wait = (at - clock::wall()).to_std().unwrap_or_default();
+                let timer = ctx.run_later(wait, |runner, ctx| {
+                    runner.tell(Trigger::Wake, ctx);
+                });
+                if let Some(replaced) = open.timer.replace(timer) {
+                    ctx.cancel_future(replaced);
+                }
+            }
+            Effect::Finished => {
+                info!(run.id = %id, status = open.run.status().as_str(), "run {id} ended: {}", open.run.status().as_str());
+                self.tell_watchers();
+                // With the actor end its timer and whatever it still waits for.
+                ctx.stop();
+            }
+        }
+    }
+
+    fn tell_watchers_soon(&mut self, ctx: &mut Ctx<Self>) {
+        if !std::mem::replace(&mut self.news_due, true) {
+            ctx.run_later(TOGETHER, |runner, _| {
+                runner.news_due = false;
+                runner.tell_watchers();
+            });
+        }
+    }
+
+    fn tell_watchers(&self) {
+        if let Some(run) = self.open.as_ref().and_then(OpenRun::durable) {
+            self.setting.news.tell(run);
+        }
+    }
+}
+
+impl Actor for Runner {
+    type Context = Ctx<Self>;
+
+    fn started(&mut self, ctx: &mut Ctx<Self>) {
+        self.keep_to_restraint(ctx);
+        match self.berth.take_beginning() {
+            Beginning::Accepted { plan, by, submitter } => self.accept(plan, by, submitter, ctx),
+            Beginning::Stored(stored) => self.take_up(stored, ctx),
+            Beginning::Unread => self.read_journal(ctx),
+        }
+    }
+}
+
+impl Handler<GetRun> for Runner {
+    type Result = MessageResult<GetRun>;
+
+    fn handle(&mut self, _: GetRun, _: &mut Ctx<Self>) -> Self::Result {
+        MessageResult(self.open.as_ref().and_then(OpenRun::shown))
+    }
+}
+
+impl Handler<CancelRun> for Runner {
+    type Result = Steered;
+
+    fn handle(&mut self, CancelRun { by, .. }: CancelRun, ctx: &mut Ctx<Self>) -> Steered {
+        self.steer(Trigger::Cancel { by }, ctx)
+    }
+}
+
+impl Handler<PauseRun> for Runner {
+    type Result = Steered;
+
+    fn handle(&mut self, PauseRun { by, .. }: PauseRun, ctx: &mut Ctx<Self>) -> Steered {
+        self.steer(Trigger::Pause { by }, ctx)
+    }
+}
+
+impl Handler<ResumeRun> for Runner {
+    type Result = Steered;
+
+    fn handle(&mut self, ResumeRun { by, .. }: ResumeRun, ctx: &mut Ctx<Self>) -> Steered {
+        self.steer(Trigger::Resume { by }, ctx)
+    }
+}

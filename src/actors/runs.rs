@@ -1,0 +1,160 @@
+//! Who the open runs are: kept over all lives of the orchestrator, so that they go on without it.
+//!
+//! A run is listed from the moment it is admitted until its supervisor has let it go: what takes it off the list is
+//! the end of its recipe.
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{oneshot, watch};
+
+use crate::actors::runner::Runner;
+use crate::actors::slot::Ref;
+use crate::ids::RunId;
+use crate::messages::orchestrator::StartError;
+use crate::workflow::plan::Plan;
+use crate::workflow::record::StoredRun;
+
+#[derive(Clone, Default)]
+pub struct Runs(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    open: RwLock<HashMap<RunId, Listed>>,
+    running_steps: AtomicUsize,
+    next_token: AtomicU64,
+    recovered: Mutex<Option<Recovered>>,
+}
+
+/// That the journal of the last start was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Recovered {
+    /// Which start of the node this is.
+    pub epoch: i64,
+    /// For which life of the supervisor of the runs.
+    pub life: u64,
+}
+
+struct Listed {
+    token: u64,
+    life: u64,
+    runner: Ref<Runner>,
+    changes: watch::Receiver<u64>,
+}
+
+/// How the first life of a run begins. Every later one reads the journal.
+pub(super) enum Beginning {
+    Accepted {
+        plan: Plan,
+        by: String,
+        /// Who submitted it and waits for the first append.
+        submitter: oneshot::Sender<Result<RunId, StartError>>,
+    },
+    Stored(StoredRun),
+    /// Whatever the journal says.
+    Unread,
+}
+
+/// What all lives of one run share.
+pub(super) struct Berth {
+    pub run: RunId,
+    pub epoch: i64,
+    /// Counts the changes; closed when the run is no longer open.
+    pub changes: watch::Sender<u64>,
+    beginning: Mutex<Option<Beginning>>,
+    token: u64,
+    runs: Runs,
+}
+
+/// The share of one run in the steps that are worked on.
+pub(super) struct Share {
+    runs: Runs,
+    mine: usize,
+}
+
+impl Runs {
+    pub(super) fn recovered(&self) -> Option<Recovered> {
+        *self.0.recovered.lock()
+    }
+
+    pub(super) fn note_recovered(&self, recovered: Recovered) {
+        *self.0.recovered.lock() = Some(recovered);
+    }
+
+    pub(super) fn berth(&self, run: RunId, epoch: i64, beginning: Beginning) -> Arc<Berth> {
+        let token = self.0.next_token.fetch_add(1, Ordering::Relaxed);
+        let (changes, beginning) = (watch::Sender::new(0), Mutex::new(Some(beginning)));
+        Arc::new(Berth { run, epoch, changes, beginning, token, runs: self.clone() })
+    }
+
+    /// Lists a run that this life of their supervisor is about to start.
+    pub(super) fn list(&self, berth: &Berth, runner: Ref<Runner>, life: u64) {
+        let listed = Listed { token: berth.token, life, runner, changes: berth.changes.subscribe() };
+        self.0.open.write().insert(berth.run, listed);
+    }
+
+    /// Whether the run is a child of this life of their supervisor.
+    pub(super) fn is_open(&self, run: RunId, life: u64) -> bool {
+        self.0.open.read().get(&run).is_some_and(|listed| listed.life == life)
+    }
+
+    pub(super) fn runner(&self, run: RunId) -> Option<Ref<Runner>> {
+        self.0.open.read().get(&run).map(|listed| listed.runner.clone())
+    }
+
+    pub(super) fn watch(&self, run: RunId) -> Option<watch::Receiver<u64>> {
+        self.0.open.read().get(&run).map(|listed| listed.changes.clone())
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.0.open.read().len()
+    }
+
+    pub(super) fn running_steps(&self) -> usize {
+        self.0.running_steps.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn share(&self) -> Share {
+        Share { runs: self.clone(), mine: 0 }
+    }
+}
+
+impl Berth {
+    /// To the first who asks: how the run begins.
+    pub fn take_beginning(&self) -> Beginning {
+        self.beginning.lock().take().unwrap_or(Beginning::Unread)
+    }
+
+    pub fn share(&self) -> Share {
+        self.runs.share()
+    }
+}
+
+impl Drop for Berth {
+    fn drop(&mut self) {
+        let mut open = self.runs.0.open.write();
+        // The run may have been taken up anew meanwhile, by a later life of the supervisor.
+        if open.get(&self.run).is_some_and(|listed| listed.token == self.token) {
+            open.remove(&self.run);
+        }
+    }
+}
+
+impl Share {
+    pub fn set(&mut self, steps: usize) {
+        let all = &self.runs.0.running_steps;
+        if steps > self.mine {
+            all.fetch_add(steps - self.mine, Ordering::Relaxed);
+        } else {
+            all.fetch_sub(self.mine - steps, Ordering::Relaxed);
+        }
+        self.mine = steps;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
