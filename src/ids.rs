@@ -31,6 +31,7 @@ pub type AgentId = Name<AgentKind>;
 pub type ToolId = Name<ToolKind>;
 pub type StepId = Name<StepKind>;
 pub type NodeId = Name<NodeKind>;
+pub type SignalName = Name<SignalKind>;
 
 #[derive(Debug)]
 pub enum AgentKind {}
@@ -40,6 +41,8 @@ pub enum ToolKind {}
 pub enum StepKind {}
 #[derive(Debug)]
 pub enum NodeKind {}
+#[derive(Debug)]
+pub enum SignalKind {}
 
 impl Kind for AgentKind {
     const KIND: &'static str = "agent id";
@@ -65,6 +68,14 @@ impl Kind for StepKind {
     const RULE: &'static str = "1 to 64 of a-z, A-Z, 0-9 and `_`, starting with a letter";
     fn admits(text: &str) -> bool {
         shaped(text, 64, |c| c.is_ascii_alphabetic(), |c| c.is_ascii_alphanumeric() || c == '_')
+    }
+}
+
+impl Kind for SignalKind {
+    const KIND: &'static str = "signal name";
+    const RULE: &'static str = "1 to 64 of a-z, A-Z, 0-9, `_` and `-`, starting with a letter";
+    fn admits(text: &str) -> bool {
+        shaped(text, 64, |c| c.is_ascii_alphabetic(), |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
     }
 }
 

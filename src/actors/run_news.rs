@@ -11,8 +11,9 @@ use crate::clock;
 use crate::feed::channel::Channel;
 use crate::messages::events::{Event, Publish};
 use crate::messages::port::Port;
-use crate::workflow::run::{Run, StepRun};
+use crate::workflow::run::Run;
 use crate::workflow::step::Step;
+use crate::workflow::step_run::StepRun;
 
 /// Changes of one run within this time are told as one.
 pub const TOGETHER: Duration = Duration::from_millis(20);
@@ -123,7 +124,7 @@ fn shown(run: &Run) -> Value {
         let doer = run.doer(place);
         json!({
             "id": step.id, "agent": doer.map(|doer| &doer.agent), "tool": doer.map(|doer| &doer.tool),
-            "task": step.task.as_ref().map(|task| &task.text), "status": state.status().as_str(),
+            "task": step.task().map(|task| &task.text), "status": state.status().as_str(),
             "started": state.attempts().first().map(|first| first.started),
             "duration_ms": last.and_then(|last| last.duration_ms()), "attempts": state.attempts().len(),
             "findings": state.findings().len(),

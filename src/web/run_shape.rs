@@ -5,16 +5,16 @@ use crate::api::run::StepStatus as ShownStep;
 use crate::ids::NodeId;
 use crate::web::error::ApiError;
 use crate::workflow::event::RunEvent;
-use crate::workflow::event::RunStatus;
-use crate::workflow::event::StepStatus;
 use crate::workflow::plan::Plan;
 use crate::workflow::record::StoredRun;
-use crate::workflow::run::Attempt;
-use crate::workflow::run::Note;
 use crate::workflow::run::Run;
-use crate::workflow::run::StepRun;
+use crate::workflow::status::RunStatus;
+use crate::workflow::status::StepStatus;
 use crate::workflow::step::Doer;
 use crate::workflow::step::Step;
+use crate::workflow::step_run::Attempt;
+use crate::workflow::step_run::Note;
+use crate::workflow::step_run::StepRun;
 
 /// The run that a stored journal leads to.
 pub fn replayed(stored: StoredRun) -> Result<api::run::Run, ApiError> {
@@ -91,8 +91,8 @@ fn attempt_shape(attempt: &Attempt) -> api::run::Attempt {
 pub fn checked(plan: &Plan) -> api::accepted::Checked {
     let step = |step: &Step| api::accepted::CheckedStep {
         id: step.id.to_string(),
-        agent: step.doer.as_ref().map(|doer| doer.agent.to_string()),
-        tool: step.doer.as_ref().map(|doer| doer.tool.to_string()),
+        agent: step.doer().map(|doer| doer.agent.to_string()),
+        tool: step.doer().map(|doer| doer.tool.to_string()),
         needs: step.needs.iter().map(ToString::to_string).collect(),
         timeout_ms: u64::try_from(step.timeout.as_millis()).ok(),
     };
@@ -108,10 +108,13 @@ fn run_status(status: RunStatus) -> ShownRun {
     match status {
         RunStatus::Running => ShownRun::Running,
         RunStatus::Paused => ShownRun::Paused,
+        RunStatus::Waiting => ShownRun::Waiting,
         RunStatus::Succeeded => ShownRun::Succeeded,
         RunStatus::Failed => ShownRun::Failed,
         RunStatus::Cancelled => ShownRun::Cancelled,
         RunStatus::TimedOut => ShownRun::TimedOut,
+        RunStatus::RolledBack => ShownRun::RolledBack,
+        RunStatus::NeedsHuman => ShownRun::NeedsHuman,
     }
 }
 
@@ -119,6 +122,7 @@ fn step_status(status: StepStatus) -> ShownStep {
     match status {
         StepStatus::Pending => ShownStep::Pending,
         StepStatus::Running => ShownStep::Running,
+        StepStatus::WaitingApproval => ShownStep::WaitingApproval,
         StepStatus::Succeeded => ShownStep::Succeeded,
         StepStatus::Degraded => ShownStep::Degraded,
         StepStatus::Unavailable => ShownStep::Unavailable,
@@ -127,5 +131,6 @@ fn step_status(status: StepStatus) -> ShownStep {
         StepStatus::Skipped => ShownStep::Skipped,
         StepStatus::Cancelled => ShownStep::Cancelled,
         StepStatus::TimedOut => ShownStep::TimedOut,
+        StepStatus::Undone => ShownStep::Undone,
     }
 }

@@ -7,22 +7,27 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::ids::AgentId;
+use crate::ids::Digest;
 use crate::ids::RunId;
+use crate::ids::SignalName;
 use crate::ids::StepId;
 use crate::ids::ToolId;
+use crate::toolkit::change::Call;
 use crate::toolkit::output::Reason;
 use crate::toolkit::output::Status;
 use crate::workflow::backoff;
 use crate::workflow::event::RunEvent;
-use crate::workflow::event::RunStatus;
-use crate::workflow::event::StepStatus;
 use crate::workflow::plan::Plan;
 use crate::workflow::replay::Subject;
 use crate::workflow::result::StepResult;
-use crate::workflow::run::Phase;
 use crate::workflow::run::Run;
+use crate::workflow::run::Undoing;
+use crate::workflow::status::RunStatus;
+use crate::workflow::status::StepStatus;
 use crate::workflow::step::Choice;
+use crate::workflow::step::Doer;
 use crate::workflow::step::Task;
+use crate::workflow::step_run::Phase;
 use crate::workflow::template::larger_than;
 
 /// How long a stopped attempt may take to end before it is settled without its result.
@@ -46,6 +51,35 @@ pub enum Trigger {
     /// The time of the last `Effect::Wake` has come.
     Wake,
     Cancel {
+        by: String,
+        /// Undo what was changed, whatever the document says.
+        undo: bool,
+    },
+    Signal {
+        name: SignalName,
+        payload: Arc<Value>,
+        by: String,
+    },
+    /// A decision about a step that waits for one; with a digest only about what has this digest.
+    Decide {
+        step: StepId,
+        approved: bool,
+        by: String,
+        digest: Option<Digest>,
+        comment: Option<String>,
+    },
+    /// The answer to an `Effect::Undo`.
+    Undone {
+        step: StepId,
+        attempt: u32,
+        answer: Answer,
+    },
+    /// Undo all that the run changed; a run that has not ended is ended first.
+    Undo {
+        by: String,
+    },
+    /// Do again what did not succeed in a run that has ended.
+    Retry {
         by: String,
     },
     /// Begin nothing more; what runs goes on.
@@ -89,7 +123,17 @@ pub struct Advance {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Hand the attempt to the agent, and come back with an `Answer` in any case: `NoAnswer` soon after `timeout`.
-    Dispatch { step: StepId, agent: AgentId, tool: ToolId, attempt: u32, input: Arc<Value>, timeout: Duration },
+    Dispatch {
+        step: StepId,
+        agent: AgentId,
+        tool: ToolId,
+        attempt: u32,
+        input: Arc<Value>,
+        call: Call,
+        timeout: Duration,
+    },
+    /// Have the agent undo by this plan, and come back with `Trigger::Undone` in any case.
+    Undo { step: StepId, agent: AgentId, tool: ToolId, attempt: u32, plan: Arc<Value>, timeout: Duration },
     /// Ask the learner who does this step, and come back with `Trigger::Chosen` in any case, within `timeout`.
     Choose { step: StepId, task: Task, timeout: Duration },
     /// Raise the cancel flag of a running attempt; its answer is still awaited.
@@ -123,18 +167,46 @@ impl Run {
     /// Takes news in. An empty answer: the news changed nothing, such as the answer to an attempt long settled.
     pub fn advance(&mut self, trigger: Trigger, at: DateTime<Utc>) -> Advance {
         let mut advance = Advance { first_seq: self.seq, ..Advance::default() };
-        if self.is_finished() {
+        let reopens = matches!(trigger, Trigger::Undo { .. } | Trigger::Retry { .. });
+        if self.is_finished() && !reopens {
             return advance;
         }
         match trigger {
             Trigger::Answer { step, attempt, answer } => {
-                let place = self.plan.place(&step).filter(|place| {
+                let is_awaited = |place: &usize| {
                     let step = &self.steps[*place];
-                    step.phase == Phase::Running && step.attempts.last().is_some_and(|last| last.n == attempt)
-                });
-                match place {
+                    step.phase == Phase::Running && step.is_at(attempt)
+                };
+                match self.plan.place(&step).filter(is_awaited) {
                     Some(place) => self.answered(place, attempt, answer, at, &mut advance),
                     None => return advance,
+                }
+            }
+            Trigger::Undone { step, attempt, answer } => {
+                if !self.undo_answered(&step, attempt, answer, at, &mut advance) {
+                    return advance;
+                }
+            }
+            Trigger::Signal { name, payload, by } => {
+                if !self.signalled(name, payload, by, at, &mut advance) {
+                    return advance;
+                }
+            }
+            Trigger::Decide { step, approved, by, digest, comment } => {
+                let decided = RunEvent::Decided { step: step.clone(), approved, by, digest, comment };
+                match self.plan.place(&step).filter(|place| self.may_decide(*place, digest)) {
+                    Some(place) => self.decided(place, decided, at, &mut advance),
+                    None => return advance,
+                }
+            }
+            Trigger::Undo { by } => {
+                if !self.undo_wanted(by, at, &mut advance) {
+                    return advance;
+                }
+            }
+            Trigger::Retry { by } => {
+                if !self.retry_wanted(by, at, &mut advance) {
+                    return advance;
                 }
             }
             Trigger::Chosen { step, choice } => {
@@ -145,15 +217,15 @@ impl Run {
                 }
             }
             Trigger::Wake => self.armed = None,
-            Trigger::Cancel { by } => {
-                if self.stopping.is_some() {
+            Trigger::Cancel { by, undo } => {
+                if self.stopping.is_some() || self.undoing.is_some() {
                     return advance;
                 }
-                self.stop(RunEvent::Cancelled { by }, at, &mut advance);
+                self.stop(RunEvent::Cancelled { by, undo }, at, &mut advance);
             }
             Trigger::Pause { by } => {
                 // Another one may pause it too: it then waits for the later one.
-                if self.stopping.is_some() || self.paused_by.as_ref() == Some(&by) {
+                if self.stopping.is_some() || self.undoing.is_some() || self.paused_by.as_ref() == Some(&by) {
                     return advance;
                 }
                 self.record(at, Subject::Run, RunEvent::Paused { by }, &mut advance);
@@ -179,7 +251,14 @@ impl Run {
         let under_way: Vec<_> = (0..self.steps.len()).filter(|p| self.steps[*p].phase == Phase::Running).collect();
         for place in under_way {
             let detail = "the engine ended before the outcome of the attempt was recorded";
-            self.lose(place, detail.to_owned(), at, &mut advance);
+            if self.may_have_changed(place) && self.stopping.is_none() {
+                self.seek_outcome(place, at, &mut advance);
+            } else {
+                self.lose(place, detail.to_owned(), at, &mut advance);
+            }
+        }
+        if self.undoing == Some(Undoing::Running) {
+            self.repeat_undo(&mut advance);
         }
         self.drive(at, &mut advance);
         advance
@@ -206,6 +285,10 @@ impl Run {
     }
 
     fn answered(&mut self, place: usize, attempt: u32, answer: Answer, at: DateTime<Utc>, advance: &mut Advance) {
+        let answer = match self.change_answered(place, attempt, answer, at, advance) {
+            Some(answer) => answer,
+            None => return,
+        };
         let step = &self.plan.steps()[place];
         let agent = self.doer_name(place);
         let took = self.steps[place].attempts.last().map_or(0.0, |last| millis_between(last.started, at));
@@ -256,12 +339,13 @@ impl Run {
         state.deadline.is_some_and(|deadline| until < deadline).then_some(until)
     }
 
-    /// May a call whose outcome is unknown be made again?
+    /// May a call whose outcome is unknown be made again? To plan changes nothing.
     fn is_repeatable(&self, place: usize) -> bool {
-        self.doer(place).is_some_and(|doer| doer.facts.repeatable)
+        let plans = |doer: &Doer| doer.facts.changes && self.steps[place].change.is_none();
+        self.doer(place).is_some_and(|doer| doer.facts.repeatable || plans(doer))
     }
 
-    fn lose(&mut self, place: usize, detail: String, at: DateTime<Utc>, advance: &mut Advance) {
+    pub(super) fn lose(&mut self, place: usize, detail: String, at: DateTime<Utc>, advance: &mut Advance) {
         let (step, state) = (&self.plan.steps()[place], &self.steps[place]);
         let attempt = state.attempts.last().map_or(1, |last| last.n);
         let again = self.is_repeatable(place) && self.stopping.is_none() && state.lost < MOST_LOST;
@@ -294,8 +378,7 @@ impl Run {
         self.record(at, Subject::Step(place), event, advance);
     }
 
-    pub(super) fn finish(&mut self, at: DateTime<Utc>, advance: &mut Advance) {
-        let status = self.stopping.map_or_else(|| self.counts.verdict(), |stopping| stopping.into);
+    pub(super) fn finish(&mut self, status: RunStatus, at: DateTime<Utc>, advance: &mut Advance) {
         let event = RunEvent::Finished {
             status,
             success_rate: self.success_rate(),
@@ -309,11 +392,14 @@ impl Run {
     pub(super) fn stop_reason(&self) -> Reason {
         match self.stopping.map(|stopping| stopping.into) {
             Some(RunStatus::TimedOut) => Reason::new("run_timed_out", "engine", "the run ran out of time"),
+            Some(RunStatus::Failed) => {
+                Reason::new("run_failed", "engine", "another step failed and the run is rolled back")
+            }
             _ => Reason::new("run_cancelled", "engine", "the run was cancelled"),
         }
     }
 }
 
-fn millis_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+pub(super) fn millis_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
     (to - from).num_microseconds().map_or(0.0, |micros| micros.max(0) as f64 / 1_000.0)
 }

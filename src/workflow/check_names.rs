@@ -29,18 +29,19 @@ pub fn link(mode: Mode, inputs: &Value, drafts: Vec<Draft>, reader: &mut Reader)
 }
 
 fn finished(draft: Draft) -> Option<Step> {
-    let work = draft.work?;
+    let job = draft.job?;
     let needs = draft.needs.iter().map(|(name, _)| StepId::new(name)).collect::<Result<_, _>>().ok()?;
     Some(Step {
         id: draft.id?,
-        doer: work.doer,
-        task: work.task,
+        work: job.work,
         input: draft.input,
         needs,
         when: draft.when,
-        timeout: draft.timeout.unwrap_or(work.timeout),
+        timeout: draft.timeout.unwrap_or(job.timeout),
         attempt_timeout: draft.attempt_timeout,
         retry: draft.retry,
+        approve: draft.approve,
+        on_failure: draft.on_failure,
     })
 }
 

@@ -21,6 +21,7 @@ pub struct Plan(Arc<Checked>);
 struct Checked {
     outline: Outline,
     graph: Graph,
+    may_roll_back: bool,
 }
 
 /// A plan as it is written down.
@@ -36,7 +37,19 @@ pub struct Outline {
     #[serde(rename = "timeout_ms", with = "millis")]
     pub timeout: Duration,
     pub max_value_bytes: usize,
+    #[serde(default)]
+    pub on_failure: OnFailure,
     pub steps: Vec<Step>,
+}
+
+/// What becomes of what a run changed when it does not succeed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    #[default]
+    Keep,
+    /// It is undone, the last first.
+    Rollback,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,7 +101,9 @@ impl Priority {
 impl Plan {
     pub fn new(outline: Outline) -> Result<Self, GraphError> {
         let graph = Graph::new(outline.mode, &outline.steps)?;
-        Ok(Plan(Arc::new(Checked { outline, graph })))
+        let of_steps = outline.steps.iter().filter_map(|step| step.on_failure);
+        let may_roll_back = of_steps.chain([outline.on_failure]).any(|word| word == OnFailure::Rollback);
+        Ok(Plan(Arc::new(Checked { outline, graph, may_roll_back })))
     }
 
     pub fn name(&self) -> &str {
@@ -117,6 +132,20 @@ impl Plan {
 
     pub fn max_value_bytes(&self) -> usize {
         self.0.outline.max_value_bytes
+    }
+
+    pub fn on_failure(&self) -> OnFailure {
+        self.0.outline.on_failure
+    }
+
+    /// The failure of some step has what was changed undone.
+    pub fn may_roll_back(&self) -> bool {
+        self.0.may_roll_back
+    }
+
+    /// The failure of this step has.
+    pub fn rolls_back(&self, step: &Step) -> bool {
+        step.on_failure.unwrap_or(self.on_failure()) == OnFailure::Rollback
     }
 
     /// In the order of the document.

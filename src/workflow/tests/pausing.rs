@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::workflow::advance::{Answer, Trigger};
-use crate::workflow::event::RunStatus;
+use crate::workflow::status::RunStatus;
 use crate::workflow::tests::support::{Bench, at, ok};
 
 fn chain() -> Value {
