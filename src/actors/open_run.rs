@@ -158,7 +158,10 @@ impl OpenRun {
         self.rows.iter().any(|(_, _, event)| match (trigger, event) {
             (Trigger::Pause { by }, RunEvent::Paused { by: earlier }) => by == earlier,
             (Trigger::Resume { .. }, RunEvent::Resumed { .. }) => true,
-            (Trigger::Cancel { .. }, RunEvent::Cancelled { .. }) => true,
+            (Trigger::Cancel { .. } | Trigger::Undo { .. }, RunEvent::Cancelled { .. }) => true,
+            (Trigger::Undo { .. }, RunEvent::RollbackBegun { .. }) => true,
+            (Trigger::Retry { .. }, RunEvent::Retried { .. }) => true,
+            (Trigger::Decide { step, .. }, RunEvent::Decided { step: decided, .. }) => step == decided,
             _ => false,
         })
     }

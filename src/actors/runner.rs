@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseFuture};
+use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
@@ -21,10 +22,11 @@ use crate::actors::run_news::{RunNews, TOGETHER};
 use crate::actors::runs::{Beginning, Berth, Share};
 use crate::clock;
 use crate::ids::{NodeId, RunId};
-use crate::messages::agent::RunStep;
-use crate::messages::orchestrator::{CancelRun, GetRun, PauseRun, RECOVERY, ResumeRun, StartError};
+use crate::messages::agent::{Call, RunStep};
+use crate::messages::orchestrator::{GetRun, RECOVERY, StartError, SteerRun, Wish};
 use crate::recovery::action::Restraint;
 use crate::toolkit::causes::with_causes;
+use crate::toolkit::cx::CancelFlag;
 use crate::workflow::advance::{Advance, Effect, Trigger};
 use crate::workflow::plan::{Plan, Priority};
 use crate::workflow::record::{StoreError, StoredRun};
@@ -111,6 +113,28 @@ impl Runner {
                 ctx.stop();
             }
         }
+    }
+
+    /// Does with a run that has ended what was wished, if that can be done.
+    fn reopen(
+        &mut self,
+        stored: StoredRun,
+        trigger: Trigger,
+        asker: oneshot::Sender<Result<bool, StartError>>,
+        ctx: &mut Ctx<Self>,
+    ) {
+        let open = OpenRun::replay(stored);
+        if let Err(fault) = &open {
+            left_alone(self.id(), fault);
+        }
+        self.open = open.ok();
+        let steered = self.steer(trigger, ctx);
+        if self.open.as_ref().is_none_or(|open| open.run.is_finished()) {
+            ctx.stop();
+        }
+        // Who asked may have gone; what was wished is done all the same.
+        let answered = async move { drop(asker.send(steered.await)) };
+        actix_rt::spawn(answered);
     }
 
     /// Goes on from the journal, which an earlier life left.
@@ -275,11 +299,11 @@ impl Runner {
         let id = self.id();
         let Some(open) = &mut self.open else { return };
         match effect {
-            Effect::Dispatch { step, agent, tool, attempt, input, timeout } => {
+            Effect::Dispatch { step, agent, tool, attempt, input, call, timeout } => {
                 let cancel = open.begin(step.clone(), attempt);
                 let deadline = clock::now() + timeout;
-                let order =
-                    RunStep { run: id, step: step.clone(), attempt, tool, input: (*input).clone(), deadline, cancel };
+                let input = (*input).clone();
+                let order = RunStep { run: id, step: step.clone(), attempt, tool, call, input, deadline, cancel };
                 let doors = self.setting.doors.clone();
                 let dispatched = async move { doors.answer(&agent, order, timeout).await };
                 ctx.spawn(dispatched.into_actor(self).map(move |answer, runner, ctx| {
@@ -287,6 +311,16 @@ impl Runner {
                         open.ended(&step, attempt);
                     }
                     runner.tell(Trigger::Answer { step, attempt, answer }, ctx);
+                }));
+            }
+            Effect::Undo { step, agent, tool, attempt, plan, timeout } => {
+                let deadline = clock::now() + timeout;
+                let (call, input, cancel) = (Call::Undo(plan), Value::Null, CancelFlag::default());
+                let order = RunStep { run: id, step: step.clone(), attempt, tool, call, input, deadline, cancel };
+                let doors = self.setting.doors.clone();
+                let undone = async move { doors.answer(&agent, order, timeout).await };
+                ctx.spawn(undone.into_actor(self).map(move |answer, runner, ctx| {
+                    runner.tell(Trigger::Undone { step, attempt, answer }, ctx);
                 }));
             }
             Effect::Choose { step, task, timeout } => {
@@ -339,6 +373,7 @@ impl Actor for Runner {
         match self.berth.take_beginning() {
             Beginning::Accepted { plan, by, submitter } => self.accept(plan, by, submitter, ctx),
             Beginning::Stored(stored) => self.take_up(stored, ctx),
+            Beginning::Reopened { stored, trigger, asker } => self.reopen(stored, trigger, asker, ctx),
             Beginning::Unread => self.read_journal(ctx),
         }
     }
@@ -352,26 +387,23 @@ impl Handler<GetRun> for Runner {
     }
 }
 
-impl Handler<CancelRun> for Runner {
+impl Handler<SteerRun> for Runner {
     type Result = Steered;
 
-    fn handle(&mut self, CancelRun { by, .. }: CancelRun, ctx: &mut Ctx<Self>) -> Steered {
-        self.steer(Trigger::Cancel { by }, ctx)
+    fn handle(&mut self, SteerRun { wish, by, .. }: SteerRun, ctx: &mut Ctx<Self>) -> Steered {
+        self.steer(trigger_of(wish, by), ctx)
     }
 }
 
-impl Handler<PauseRun> for Runner {
-    type Result = Steered;
-
-    fn handle(&mut self, PauseRun { by, .. }: PauseRun, ctx: &mut Ctx<Self>) -> Steered {
-        self.steer(Trigger::Pause { by }, ctx)
-    }
-}
-
-impl Handler<ResumeRun> for Runner {
-    type Result = Steered;
-
-    fn handle(&mut self, ResumeRun { by, .. }: ResumeRun, ctx: &mut Ctx<Self>) -> Steered {
-        self.steer(Trigger::Resume { by }, ctx)
+/// What a wish is to the run's state machine.
+pub(super) fn trigger_of(wish: Wish, by: String) -> Trigger {
+    match wish {
+        Wish::Cancel { undo } => Trigger::Cancel { by, undo },
+        Wish::Pause => Trigger::Pause { by },
+        Wish::Resume => Trigger::Resume { by },
+        Wish::Signal { name, payload } => Trigger::Signal { name, payload, by },
+        Wish::Decide { step, approved, digest, comment } => Trigger::Decide { step, approved, by, digest, comment },
+        Wish::Undo => Trigger::Undo { by },
+        Wish::Retry => Trigger::Retry { by },
     }
 }

@@ -13,6 +13,7 @@ use crate::actors::runner::Runner;
 use crate::actors::slot::Ref;
 use crate::ids::RunId;
 use crate::messages::orchestrator::StartError;
+use crate::workflow::advance::Trigger;
 use crate::workflow::plan::Plan;
 use crate::workflow::record::StoredRun;
 
@@ -52,6 +53,12 @@ pub(super) enum Beginning {
         submitter: oneshot::Sender<Result<RunId, StartError>>,
     },
     Stored(StoredRun),
+    /// It ended, and somebody wishes that it goes on.
+    Reopened {
+        stored: StoredRun,
+        trigger: Trigger,
+        asker: oneshot::Sender<Result<bool, StartError>>,
+    },
     /// Whatever the journal says.
     Unread,
 }

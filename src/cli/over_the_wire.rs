@@ -38,7 +38,7 @@ async fn client_and_service_agree_on_every_shape() {
     let mut edges = edges();
     edges.workflows.start = Port::answering(|_| Ok(Ok(run().id())));
     edges.workflows.load = Port::answering(|_| Ok(Ok(Some(stored()))));
-    edges.workflows.cancel = Port::answering(|_| Ok(Ok(true)));
+    edges.workflows.steer = Port::answering(|_| Ok(Ok(true)));
     edges.workflows.list = Port::answering(|_| Ok(Ok(RunPage { runs: Vec::new(), next: None })));
     edges.audit.entries = Port::answering(|_| {
         let leaf = br#"{"actor":"PACER"}"#.to_vec();

@@ -1,8 +1,11 @@
 //! What can be asked of the orchestrator, which owns every run that has not ended.
+use std::sync::Arc;
+
 use actix::Message;
+use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::ids::RunId;
+use crate::ids::{Digest, RunId, SignalName, StepId};
 use crate::workflow::plan::Plan;
 use crate::workflow::run::Run;
 
@@ -33,29 +36,50 @@ pub struct GetRun(pub RunId);
 #[rtype(result = "Option<watch::Receiver<u64>>")]
 pub struct WatchRun(pub RunId);
 
-/// Ends a run before its time: running steps are stopped, the rest is not begun. False: the run has ended already.
-/// This and the next two answer once the change is durable.
+/// Has a run do something else than it was about to. False: it cannot, as it stands; look at it for the reason. Answers
+/// once the change is durable.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<bool, StartError>")]
-pub struct CancelRun {
+pub struct SteerRun {
     pub run: RunId,
+    pub wish: Wish,
+    /// Who asks: `token:<id>`.
     pub by: String,
 }
 
-/// Begins nothing more of a run until it is resumed; steps that run go on. False: nothing to pause.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<bool, StartError>")]
-pub struct PauseRun {
-    pub run: RunId,
-    pub by: String,
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wish {
+    /// End it before its time: running steps are stopped, the rest is not begun; `undo`: what it changed is undone then,
+    /// whatever its document says.
+    Cancel {
+        undo: bool,
+    },
+    /// Begin nothing more until it is resumed; steps that run go on.
+    Pause,
+    Resume,
+    /// Give this to a step that waits for it.
+    Signal {
+        name: SignalName,
+        payload: Arc<Value>,
+    },
+    /// Let a step that waits for a decision go on, or not; with a digest only if that is what is to be approved.
+    Decide {
+        step: StepId,
+        approved: bool,
+        digest: Option<Digest>,
+        comment: Option<String>,
+    },
+    /// Undo all that it changed; it is ended first unless it has ended.
+    Undo,
+    /// Do again what did not succeed, in a run that has ended.
+    Retry,
 }
 
-/// False: the run is not paused.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<bool, StartError>")]
-pub struct ResumeRun {
-    pub run: RunId,
-    pub by: String,
+impl Wish {
+    /// Can be wished of a run that has ended.
+    pub fn reopens(&self) -> bool {
+        matches!(self, Wish::Undo | Wish::Retry)
+    }
 }
 
 /// Who pauses runs when the host is in need. What a person paused stays paused.

@@ -241,12 +241,10 @@ impl QueryFragment<Pg> for Commit<'_> {
         out.push_sql(") AS u (run_id, name, mode, priority, labels, accepted, status, success_rate, coverage, ");
         out.push_sql("execution_time_ms, finished)), ");
 
-        out.push_sql("update_runs AS (UPDATE ledger.runs r SET status = u.status, ");
-        out.push_sql(
-            "success_rate = coalesce(u.success_rate, r.success_rate), coverage = coalesce(u.coverage, r.coverage), ",
-        );
-        out.push_sql("execution_time_ms = coalesce(u.execution_time_ms, r.execution_time_ms), ");
-        out.push_sql("finished = coalesce(u.finished, r.finished) FROM gate, changed u WHERE r.run_id = u.run_id ");
+        // A run that ended may go on: then it has no outcome any more.
+        out.push_sql("update_runs AS (UPDATE ledger.runs r SET status = u.status, success_rate = u.success_rate, ");
+        out.push_sql("coverage = u.coverage, execution_time_ms = u.execution_time_ms, finished = u.finished ");
+        out.push_sql("FROM gate, changed u WHERE r.run_id = u.run_id ");
         out.push_sql("AND (r.status <> u.status OR u.finished IS NOT NULL)), ");
 
         out.push_sql(

@@ -13,12 +13,11 @@ use crate::api;
 use crate::api::run::RunStatus;
 use crate::ids::NodeId;
 use crate::ids::RunId;
-use crate::messages::orchestrator::CancelRun;
 use crate::messages::orchestrator::GetRun;
-use crate::messages::orchestrator::PauseRun;
-use crate::messages::orchestrator::ResumeRun;
 use crate::messages::orchestrator::StartRun;
+use crate::messages::orchestrator::SteerRun;
 use crate::messages::orchestrator::WatchRun;
+use crate::messages::orchestrator::Wish;
 use crate::messages::port::Port;
 use crate::messages::store::ListRuns;
 use crate::messages::store::LoadRun;
@@ -39,9 +38,7 @@ pub struct Workflows {
     pub start: Port<StartRun>,
     pub get: Port<GetRun>,
     pub watch: Port<WatchRun>,
-    pub cancel: Port<CancelRun>,
-    pub pause: Port<PauseRun>,
-    pub resume: Port<ResumeRun>,
+    pub steer: Port<SteerRun>,
     pub load: Port<LoadRun>,
     pub list: Port<ListRuns>,
     /// What documents are checked against.
@@ -151,13 +148,13 @@ async fn current(deps: &Workflows, run: RunId) -> Result<api::run::Run, ApiError
 
 pub async fn pause(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
     let run = run_id(&id)?;
-    let changed = deps.pause.ask(PauseRun { run, by: caller.to_string() }).await??;
+    let changed = deps.steer.ask(SteerRun { run, wish: Wish::Pause, by: caller.to_string() }).await??;
     changed_to(&deps, run, changed, RunStatus::Paused, "paused").await
 }
 
 pub async fn resume(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
     let run = run_id(&id)?;
-    let changed = deps.resume.ask(ResumeRun { run, by: caller.to_string() }).await??;
+    let changed = deps.steer.ask(SteerRun { run, wish: Wish::Resume, by: caller.to_string() }).await??;
     changed_to(&deps, run, changed, RunStatus::Running, "resumed").await
 }
 
@@ -179,7 +176,8 @@ async fn changed_to(
 
 pub async fn cancel(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
     let run = run_id(&id)?;
-    let cancelling = deps.cancel.ask(CancelRun { run, by: caller.to_string() }).await??;
+    let wish = Wish::Cancel { undo: false };
+    let cancelling = deps.steer.ask(SteerRun { run, wish, by: caller.to_string() }).await??;
     if !cancelling && deps.load.ask(LoadRun(run)).await??.is_none() {
         return Err(no_run(run));
     }

@@ -163,12 +163,12 @@ impl Run {
                     asked.decided = Some(decision);
                 }
                 // A gate is settled by the event that follows, like a step that was not approved.
-                if *approved && self.plan.steps()[place].work != Work::Gate {
+                if *approved && self.plan.steps()[place].work != (Work::Gate {}) {
                     self.wait(place, at);
                 }
             }
             RunEvent::StepGiven { result, .. } => {
-                if let Work::Signal(name) = &self.plan.steps()[place].work
+                if let Work::Signal { name } = &self.plan.steps()[place].work
                     && let Some(signals) = self.signals.get_mut(name)
                 {
                     signals.pop_front();
@@ -258,9 +258,9 @@ impl Run {
         let Some(change) = &mut step.change else { return };
         change.sought = false;
         let plan = Arc::new(change.planned.plan.clone());
-        if !self.changes.iter().any(|begun| begun.place == place && !begun.undone && begun.plan == plan) {
-            self.changes.push(Change { place, plan, undo: Vec::new(), tries: 0, undone: false });
-        }
+        // Begun before, and certainly not made, it is made now.
+        self.changes.retain(|begun| begun.place != place || begun.undone || begun.plan != plan);
+        self.changes.push(Change { place, plan, undo: Vec::new(), tries: 0, undone: false });
     }
 
     fn undone(&mut self, place: usize, result: &Arc<StepResult>, retry_at: Option<DateTime<Utc>>) {
@@ -274,8 +274,9 @@ impl Run {
             Some(until) => Undoing::Waiting { until },
             None => Undoing::Failed,
         });
+        let is_left = self.changes.iter().any(|change| change.place == place && !change.undone);
         let step = &mut self.steps[place];
-        if change.undone && matches!(step.phase, Phase::Settled(status) if status.is_success()) {
+        if !is_left && matches!(step.phase, Phase::Settled(status) if status.is_success()) {
             step.phase = Phase::Settled(StepStatus::Undone);
         }
     }
@@ -315,7 +316,9 @@ impl Run {
         step.phase = Phase::Settled(status);
         step.note = note;
         let to_blame = step.blocked_by.unwrap_or(place);
-        if status.is_success() && self.plan.mode() == Mode::Pipeline {
+        // What has no data of its own hands on what it was handed.
+        let hands_on = matches!(self.plan.steps()[place].work, Work::Sleep { .. } | Work::Gate {});
+        if status.is_success() && self.plan.mode() == Mode::Pipeline && !hands_on {
             self.prev = self.steps[place].result().cloned();
         }
         self.counts.add(status);

@@ -7,6 +7,7 @@
 //!                                             applied: AttemptDone / not applied: AttemptLost, and again / else failed
 //! ```
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -62,10 +63,14 @@ impl Run {
     ) -> Option<Answer> {
         match (self.stage(place), answer) {
             (Some(Stage::Planning), Answer::Done(result)) if result.output.status == Status::Ok => {
-                match serde_json::from_value::<Planned>(result.output.data) {
-                    Ok(planned) => self.planned(place, attempt, Arc::new(planned), at, advance),
+                match Planned::from_output(&result.output) {
+                    Ok(Planned { plan, summary, .. }) => {
+                        // The journal keeps what is to be done and undone.
+                        let planned = Planned { plan, summary, evidence: Vec::new() };
+                        self.planned(place, attempt, Arc::new(planned), at, advance);
+                    }
                     Err(cause) => {
-                        let reason = Reason::new("bad_plan", self.doer_name(place), format!("not a plan: {cause}"));
+                        let reason = Reason::new("bad_plan", self.doer_name(place), cause);
                         let failed = StepResult::without_data(Status::Failed, reason, result.duration_ms);
                         return Some(Answer::Done(failed));
                     }
@@ -150,34 +155,32 @@ impl Run {
         let step = self.plan.steps()[place].id.clone();
         let state = &self.steps[place];
         let (retry_after, detail) = match answer {
-            Answer::Done(result) if result.output.status == Status::Ok => {
-                match serde_json::from_value::<Settled>(result.output.data) {
-                    Ok(Settled::Applied { data }) => {
-                        let output = Output::ok(data, result.output.evidence);
-                        return Some(Answer::Done(StepResult { output, ..result_of(result.duration_ms) }));
-                    }
-                    Ok(Settled::NotApplied) => {
-                        let again = self.stopping.is_none() && state.lost < MOST_LOST;
-                        let detail = "the attempt ended before it changed anything".to_owned();
-                        let event = RunEvent::AttemptLost { step, attempt, detail, again };
-                        self.record(at, Subject::Step(place), event, advance);
-                        return None;
-                    }
-                    Ok(Settled::Neither { detail }) => {
-                        let event = RunEvent::AttemptLost { step, attempt, detail, again: false };
-                        self.record(at, Subject::Step(place), event, advance);
-                        return None;
-                    }
-                    Err(cause) => (Default::default(), format!("not a finding about a plan: {cause}")),
+            Answer::Done(result) if result.output.status == Status::Ok => match Settled::from_output(&result.output) {
+                Ok(Settled::Applied { data }) => {
+                    let output = Output::ok(data, result.output.evidence);
+                    return Some(Answer::Done(StepResult { output, ..result_of(result.duration_ms) }));
                 }
-            }
+                Ok(Settled::NotApplied) => {
+                    let again = self.stopping.is_none() && state.lost < MOST_LOST;
+                    let detail = "the attempt ended before it changed anything".to_owned();
+                    let event = RunEvent::AttemptLost { step, attempt, detail, again };
+                    self.record(at, Subject::Step(place), event, advance);
+                    return None;
+                }
+                Ok(Settled::Neither { detail }) => {
+                    let event = RunEvent::AttemptLost { step, attempt, detail, again: false };
+                    self.record(at, Subject::Step(place), event, advance);
+                    return None;
+                }
+                Err(cause) => (Duration::ZERO, cause),
+            },
             Answer::Refused { retry_after, detail } => (retry_after, detail),
             Answer::Done(result) => {
                 let reason = result.output.reason.map_or_else(|| "no reason given".to_owned(), |reason| reason.detail);
-                (Default::default(), reason)
+                (Duration::ZERO, reason)
             }
-            Answer::NotDone { detail } | Answer::Lost { detail } => (Default::default(), detail),
-            Answer::NoAnswer => (Default::default(), format!("{} did not answer in time", self.doer_name(place))),
+            Answer::NotDone { detail } | Answer::Lost { detail } => (Duration::ZERO, detail),
+            Answer::NoAnswer => (Duration::ZERO, format!("{} did not answer in time", self.doer_name(place))),
         };
         let event = if self.stopping.is_some() || state.refusals > 10 * MOST_LOST {
             let detail = format!("whether the change was made could not be found out: {detail}");

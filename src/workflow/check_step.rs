@@ -161,7 +161,7 @@ fn task(value: &Value, fields: &Map<String, Value>, pointer: &str, world: &World
         reader.fault(below(pointer, "tool"), "no agent is granted this tool");
         return None;
     };
-    Some(Job { work: Work::Task(Task { text: text.to_owned(), tool }), timeout })
+    Some(Job { work: Work::Task { task: Task { text: text.to_owned(), tool } }, timeout })
 }
 
 fn tool<'w>(

@@ -13,8 +13,6 @@ use crate::workflow::step::Approval;
 use crate::workflow::step::Work;
 
 const DEFAULT_EXPIRY: Duration = Duration::from_secs(24 * 3_600);
-/// Longer ones are a mistake, or reckon with a run that outlives all of us.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3_600);
 const LONGEST_REASON: usize = 1_000;
 /// Keys that any step that waits may have.
 const OF_ALL: [&str; 4] = ["id", "needs", "when", "on_failure"];
@@ -50,21 +48,16 @@ pub fn wait(
     let value = &fields[kind];
     let pointer = below(pointer, kind);
     let work = match kind {
-        "sleep" => reader.duration(value, &pointer).and_then(|time| bounded(time, &pointer, reader)).map(Work::Sleep),
+        "sleep" => reader.duration(value, &pointer).map(|time| Work::Sleep { time }),
         "wait_for" => reader.text(value, &pointer).and_then(|name| {
-            SignalName::new(name).map_err(|error| reader.fault(&pointer, error.to_string())).ok().map(Work::Signal)
+            SignalName::new(name)
+                .map_err(|error| reader.fault(&pointer, error.to_string()))
+                .ok()
+                .map(|name| Work::Signal { name })
         }),
-        _ => Some(Work::Gate),
+        _ => Some(Work::Gate {}),
     };
     Some(work.map(|work| Job { work, timeout: run_timeout }))
-}
-
-fn bounded(time: Duration, pointer: &str, reader: &mut Reader) -> Option<Duration> {
-    if time > LONGEST {
-        reader.fault(pointer, format!("longer than the {} days allowed", LONGEST.as_secs() / 86_400));
-        return None;
-    }
-    Some(time)
 }
 
 pub fn approval(value: &Value, pointer: &str, reader: &mut Reader) -> Option<Approval> {
@@ -73,9 +66,7 @@ pub fn approval(value: &Value, pointer: &str, reader: &mut Reader) -> Option<App
     let roles = [Role::Operator, Role::Admin].map(|role| (role.as_str(), role));
     let role = fields.get("role").map(|value| reader.word(value, &below(pointer, "role"), &roles));
     let expires_pointer = below(pointer, "expires");
-    let expires = fields
-        .get("expires")
-        .map(|value| reader.duration(value, &expires_pointer).and_then(|time| bounded(time, &expires_pointer, reader)));
+    let expires = fields.get("expires").map(|value| reader.duration(value, &expires_pointer));
     let reason_pointer = below(pointer, "reason");
     let reason = fields.get("reason").and_then(|value| reader.text(value, &reason_pointer));
     if reason.is_some_and(|reason| reason.len() > LONGEST_REASON) {

@@ -154,7 +154,7 @@ impl Run {
                 return self.record(at, subject, event, advance);
             }
         };
-        if matches!(step.work, Work::Sleep(_) | Work::Signal(_) | Work::Gate) {
+        if matches!(step.work, Work::Sleep { .. } | Work::Signal { .. } | Work::Gate {}) {
             return self.hold(place, at, advance);
         }
         let Some(doer) = self.doer(place).cloned() else { return self.choose(place, advance) };

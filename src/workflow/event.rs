@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::ids::Digest;
@@ -76,7 +76,7 @@ pub enum RunEvent {
         /// When it ends waiting.
         until: DateTime<Utc>,
         /// Exactly what is to be done once it is approved; none for a change, which has its plan, and for a gate.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
         input: Option<Arc<Value>>,
         /// Of what is to be approved, as canonical JSON.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -181,6 +181,11 @@ pub enum RunEvent {
         coverage: Option<f64>,
         execution_time_ms: u64,
     },
+}
+
+/// A null that is there is a value.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<Value>>, D::Error> {
+    Arc::<Value>::deserialize(deserializer).map(Some)
 }
 
 impl RunEvent {

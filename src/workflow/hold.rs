@@ -13,7 +13,7 @@ use crate::toolkit::output::Output;
 use crate::toolkit::output::Reason;
 use crate::toolkit::output::Status;
 use crate::workflow::advance::Advance;
-use crate::workflow::advance::millis_between;
+use crate::workflow::answer::millis_between;
 use crate::workflow::event::RunEvent;
 use crate::workflow::replay::Subject;
 use crate::workflow::result::StepResult;
@@ -27,15 +27,15 @@ impl Run {
     pub(super) fn hold(&mut self, place: usize, at: DateTime<Utc>, advance: &mut Advance) {
         let step = &self.plan.steps()[place];
         let (on, until) = match &step.work {
-            Work::Sleep(time) => (Hold::Time, at + *time),
-            Work::Signal(name) => {
+            Work::Sleep { time } => (Hold::Time, at + *time),
+            Work::Signal { name } => {
                 if let Some(payload) = self.signals.get(name).and_then(|signals| signals.front()) {
                     let payload = payload.as_ref().clone();
                     return self.give(place, payload, at, at, advance);
                 }
                 (Hold::Signal, at + step.timeout)
             }
-            Work::Gate | Work::Tool(_) | Work::Task(_) => {
+            Work::Gate {} | Work::Tool(_) | Work::Task { .. } => {
                 let Some(approval) = step.approve.clone() else { return };
                 return self.ask_approval(place, &approval, None, None, at, advance);
             }
@@ -72,7 +72,7 @@ impl Run {
     pub(super) fn time_is_up(&mut self, place: usize, on: Hold, at: DateTime<Utc>, advance: &mut Advance) {
         let reason = match (on, &self.plan.steps()[place].work) {
             (Hold::Time, _) => return self.give(place, Value::Null, at, at, advance),
-            (_, Work::Signal(name)) => {
+            (_, Work::Signal { name }) => {
                 Reason::new("no_signal", name.as_str(), format!("the signal `{name}` did not come in time"))
             }
             (..) => Reason::new("approval_expired", "approval", "nobody decided in time"),
@@ -112,7 +112,7 @@ impl Run {
     ) -> bool {
         let waits = |place: &usize| {
             let work = &self.plan.steps()[*place].work;
-            !self.steps[*place].is_settled() && matches!(work, Work::Signal(of_step) if *of_step == name)
+            !self.steps[*place].is_settled() && matches!(work, Work::Signal { name: of_step } if *of_step == name)
         };
         let waiting: Vec<usize> = (0..self.steps.len()).filter(waits).collect();
         let kept = self.signals.get(&name).map_or(0, |signals| signals.len());
@@ -143,7 +143,7 @@ impl Run {
             let why = comment.map(|comment| format!(": {comment}")).unwrap_or_default();
             let reason = Reason::new("not_approved", "approval", format!("{by} did not approve it{why}"));
             self.end_held(place, Status::Denied, reason, at, advance);
-        } else if self.plan.steps()[place].work == Work::Gate {
+        } else if self.plan.steps()[place].work == (Work::Gate {}) {
             let since = self.steps[place].asked().map_or(at, |asked| asked.at);
             self.give(place, json!({ "approved_by": by, "comment": comment }), since, at, advance);
         }

@@ -8,6 +8,7 @@
 //! ```
 //! Nothing here reads a clock, waits or does IO: times come in, effects go out.
 pub mod advance;
+mod answer;
 mod apply;
 pub mod backoff;
 mod change;

@@ -135,8 +135,9 @@ impl Run {
     }
 
     pub fn status(&self) -> RunStatus {
-        let idle = self.status == RunStatus::Running && self.held > 0 && self.held == self.open;
-        if idle { RunStatus::Waiting } else { self.status }
+        // It would not go on by itself, but for what a wait that is too long ends in.
+        let alone = self.running == 0 && self.ready.is_empty() && self.held == self.timers.len();
+        if self.status == RunStatus::Running && self.held > 0 && alone { RunStatus::Waiting } else { self.status }
     }
 
     /// Who paused the run, while it is paused.

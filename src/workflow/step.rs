@@ -22,6 +22,7 @@ use crate::workflow::time_form::optional_millis;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     pub id: StepId,
+    #[serde(flatten)]
     pub work: Work,
     /// None: an empty object, or in a pipeline the data of the step before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,17 +48,25 @@ pub struct Step {
 
 /// What a step is there for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(untagged)]
 pub enum Work {
     Tool(Doer),
     /// The learner chooses who does it, when the step is to begin.
-    Task(Task),
+    Task {
+        task: Task,
+    },
     /// To let this time pass.
-    Sleep(#[serde(with = "millis")] Duration),
+    Sleep {
+        #[serde(rename = "sleep_ms", with = "millis")]
+        time: Duration,
+    },
     /// To wait until somebody sends this signal.
-    Signal(SignalName),
-    /// To wait for the word of a person.
-    Gate,
+    Signal {
+        #[serde(rename = "wait_for")]
+        name: SignalName,
+    },
+    /// To wait for the decision of a person. The last, since it has no key of its own.
+    Gate {},
 }
 
 /// A decision that a person takes.
@@ -77,14 +86,14 @@ impl Step {
     pub fn doer(&self) -> Option<&Doer> {
         match &self.work {
             Work::Tool(doer) => Some(doer),
-            Work::Task(_) | Work::Sleep(_) | Work::Signal(_) | Work::Gate => None,
+            Work::Task { .. } | Work::Sleep { .. } | Work::Signal { .. } | Work::Gate {} => None,
         }
     }
 
     pub fn task(&self) -> Option<&Task> {
         match &self.work {
-            Work::Task(task) => Some(task),
-            Work::Tool(_) | Work::Sleep(_) | Work::Signal(_) | Work::Gate => None,
+            Work::Task { task } => Some(task),
+            Work::Tool(_) | Work::Sleep { .. } | Work::Signal { .. } | Work::Gate {} => None,
         }
     }
 }

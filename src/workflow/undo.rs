@@ -10,7 +10,7 @@ use crate::toolkit::output::Status;
 use crate::workflow::advance::Advance;
 use crate::workflow::advance::Answer;
 use crate::workflow::advance::Effect;
-use crate::workflow::advance::millis_between;
+use crate::workflow::answer::millis_between;
 use crate::workflow::backoff;
 use crate::workflow::event::RunEvent;
 use crate::workflow::replay::Subject;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dsmil::ids::RunId;
-use dsmil::messages::orchestrator::{CancelRun, GetEngineStatus, GetRun, PauseRun, StartError, StartRun};
+use dsmil::messages::orchestrator::{GetEngineStatus, GetRun, StartError, StartRun, SteerRun, Wish};
 use dsmil::workflow::check::check;
 use dsmil::workflow::record::{DamagedRun, StoreError};
 use parking_lot::Mutex;
@@ -90,7 +90,10 @@ fn for_a_run_that_was_cancelled_the_learner_is_asked_no_more() {
         while outside.put_off.load(Ordering::Relaxed) < 3 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        assert_eq!(engine.port().ask(CancelRun { run, by: "token:test".into() }).await, Ok(Ok(true)));
+        assert_eq!(
+            engine.port().ask(SteerRun { run, wish: Wish::Cancel { undo: false }, by: "token:test".into() }).await,
+            Ok(Ok(true))
+        );
         ended(&engine, run).await;
         let before = outside.put_off.load(Ordering::Relaxed);
         // Paused time: these minutes pass at once, and would hold dozens of questions.
@@ -132,13 +135,16 @@ fn one_who_asks_again_waits_for_what_was_asked_before() {
         let run =
             engine.port().ask(StartRun { plan, by: "token:test".into() }).await.expect("answered").expect("accepted");
         let port = engine.port();
-        let pause = || port.ask(PauseRun { run, by: "token:test".into() });
+        let pause = || port.ask(SteerRun { run, wish: Wish::Pause, by: "token:test".into() });
         outside.fates.lock().extend([Fate::Unreachable; 100]);
         assert!(matches!(pause().await, Ok(Err(StartError::NotDurable { .. }))), "not confirmed in time");
         outside.fates.lock().clear();
         assert_eq!(pause().await, Ok(Ok(true)));
         assert_eq!(pause().await, Ok(Ok(false)), "it is paused already");
-        assert_eq!(engine.port().ask(CancelRun { run, by: "token:test".into() }).await, Ok(Ok(true)));
+        assert_eq!(
+            engine.port().ask(SteerRun { run, wish: Wish::Cancel { undo: false }, by: "token:test".into() }).await,
+            Ok(Ok(true))
+        );
     });
 }
 

@@ -8,3 +8,5 @@ mod pausing;
 mod recovery;
 mod support;
 mod tasks;
+mod undoing;
+mod waiting;
