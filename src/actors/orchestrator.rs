@@ -147,10 +147,7 @@ impl Orchestrator {
         self.epoch.ok_or_else(|| StartError::NotDurable { detail: detail() })
     }
 
-    fn admit(
-        &self,
-        StartRun { plan, by }: StartRun,
-    ) -> Result<impl Future<Output = Result<RunId, StartError>> + 'static, StartError> {
+    fn admit(&self, order: StartRun) -> Result<impl Future<Output = Result<RunId, StartError>> + 'static, StartError> {
         let epoch = self.recovered()?;
         let vacancy = self.nursery.crowd.reserve().map_err(|_| {
             let (open, limit) = self.nursery.crowd.occupancy();
@@ -158,7 +155,7 @@ impl Orchestrator {
         })?;
         let id = RunId(Uuid::now_v7());
         let (submitter, accepted) = oneshot::channel();
-        let started = self.nursery.begin(vacancy, id, epoch, Beginning::Accepted { plan, by, submitter });
+        let started = self.nursery.begin(vacancy, id, epoch, Beginning::Accepted { order, submitter });
         let answered = async move {
             started.await.map_err(|refusal| StartError::NotDurable { detail: refusal.to_string() })?;
             accepted.await.unwrap_or_else(|_| Err(unknown("the run was started again before the database confirmed")))

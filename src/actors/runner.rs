@@ -23,12 +23,12 @@ use crate::actors::runs::{Beginning, Berth, Share};
 use crate::clock;
 use crate::ids::{NodeId, RunId};
 use crate::messages::agent::{Call, RunStep};
-use crate::messages::orchestrator::{GetRun, RECOVERY, StartError, SteerRun, Wish};
+use crate::messages::orchestrator::{GetRun, RECOVERY, StartError, StartRun, SteerRun, Wish};
 use crate::recovery::action::Restraint;
 use crate::toolkit::causes::with_causes;
 use crate::toolkit::cx::CancelFlag;
-use crate::workflow::advance::{Advance, Effect, Trigger};
-use crate::workflow::plan::{Plan, Priority};
+use crate::workflow::advance::{Acceptance, Advance, Effect, Trigger};
+use crate::workflow::plan::Priority;
 use crate::workflow::record::{StoreError, StoredRun};
 use crate::workflow::run::Run;
 
@@ -84,17 +84,13 @@ impl Runner {
 
     fn accept(
         &mut self,
-        plan: Plan,
-        by: String,
+        StartRun { plan, by, carried }: StartRun,
         submitter: oneshot::Sender<Result<RunId, StartError>>,
         ctx: &mut Ctx<Self>,
     ) {
-        let now = clock::wall();
-        let (run, advance) = if self.holding_back && plan.priority() != Priority::Critical {
-            Run::accept_paused(self.id(), plan, by, RECOVERY.to_owned(), now)
-        } else {
-            Run::accept(self.id(), plan, by, now)
-        };
+        let waits = self.holding_back && plan.priority() != Priority::Critical;
+        let paused_by = waits.then(|| RECOVERY.to_owned());
+        let (run, advance) = Run::accept_as(self.id(), Acceptance { plan, by, carried, paused_by }, clock::wall());
         self.open = Some(OpenRun::accepted(run, submitter));
         self.take(advance, ctx);
     }
@@ -371,7 +367,7 @@ impl Actor for Runner {
     fn started(&mut self, ctx: &mut Ctx<Self>) {
         self.keep_to_restraint(ctx);
         match self.berth.take_beginning() {
-            Beginning::Accepted { plan, by, submitter } => self.accept(plan, by, submitter, ctx),
+            Beginning::Accepted { order, submitter } => self.accept(order, submitter, ctx),
             Beginning::Stored(stored) => self.take_up(stored, ctx),
             Beginning::Reopened { stored, trigger, asker } => self.reopen(stored, trigger, asker, ctx),
             Beginning::Unread => self.read_journal(ctx),

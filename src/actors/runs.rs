@@ -12,9 +12,8 @@ use tokio::sync::{oneshot, watch};
 use crate::actors::runner::Runner;
 use crate::actors::slot::Ref;
 use crate::ids::RunId;
-use crate::messages::orchestrator::StartError;
+use crate::messages::orchestrator::{StartError, StartRun};
 use crate::workflow::advance::Trigger;
-use crate::workflow::plan::Plan;
 use crate::workflow::record::StoredRun;
 
 #[derive(Clone, Default)]
@@ -47,8 +46,7 @@ struct Listed {
 /// How the first life of a run begins. Every later one reads the journal.
 pub(super) enum Beginning {
     Accepted {
-        plan: Plan,
-        by: String,
+        order: StartRun,
         /// Who submitted it and waits for the first append.
         submitter: oneshot::Sender<Result<RunId, StartError>>,
     },

@@ -50,7 +50,7 @@ async fn client_and_service_agree_on_every_shape() {
     let id = accepted.workflow_id.to_string();
     assert_eq!(client.run_within(&id, 1).await.expect("a run").status, RunStatus::Cancelled);
     assert_eq!(client.check(&good()).await.expect("checked").steps.len(), 1);
-    assert!(client.cancel(&id).await.expect("an answer").cancelling);
+    assert!(client.cancel(&id, false).await.expect("an answer").cancelling);
     assert!(client.runs(&RunFilter { limit: 5, ..RunFilter::default() }).await.expect("a page").workflows.is_empty());
     assert_eq!(client.supervision().await.expect("a tree").name, "root");
     assert_eq!(client.head().await.expect("a head").size, 3);

@@ -68,16 +68,25 @@ impl Client {
         self.get(&format!("/api/v1/workflows/{}?wait={seconds}s", encoded(id))).await
     }
 
-    pub async fn cancel(&self, id: &str) -> Result<Cancelled, ClientError> {
-        self.post(&format!("/api/v1/workflows/{}/cancel", encoded(id)), None).await
+    pub async fn cancel(&self, id: &str, undo: bool) -> Result<Cancelled, ClientError> {
+        self.post(&format!("/api/v1/workflows/{}/cancel?undo={undo}", encoded(id)), None).await
     }
 
-    pub async fn pause(&self, id: &str) -> Result<Accepted, ClientError> {
-        self.post(&format!("/api/v1/workflows/{}/pause", encoded(id)), None).await
+    /// `pause`, `resume`, `undo` or `retry`.
+    pub async fn steer(&self, id: &str, how: &str) -> Result<Accepted, ClientError> {
+        self.post(&format!("/api/v1/workflows/{}/{how}", encoded(id)), None).await
     }
 
-    pub async fn resume(&self, id: &str) -> Result<Accepted, ClientError> {
-        self.post(&format!("/api/v1/workflows/{}/resume", encoded(id)), None).await
+    pub async fn fork(&self, id: &str, changes: &Value) -> Result<Accepted, ClientError> {
+        self.post(&format!("/api/v1/workflows/{}/fork", encoded(id)), Some(changes)).await
+    }
+
+    pub async fn signal(&self, id: &str, name: &str, data: &Value) -> Result<Accepted, ClientError> {
+        self.post(&format!("/api/v1/workflows/{}/signals/{}", encoded(id), encoded(name)), Some(data)).await
+    }
+
+    pub async fn approve(&self, id: &str, step: &str, verdict: &Value) -> Result<Accepted, ClientError> {
+        self.post(&format!("/api/v1/workflows/{}/steps/{}/approve", encoded(id), encoded(step)), Some(verdict)).await
     }
 
     pub async fn agents(&self) -> Result<Agents, ClientError> {

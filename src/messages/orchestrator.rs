@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::ids::{Digest, RunId, SignalName, StepId};
+use crate::workflow::fork::Carried;
 use crate::workflow::plan::Plan;
 use crate::workflow::run::Run;
 
@@ -24,6 +25,8 @@ pub struct StartRun {
     pub plan: Plan,
     /// Who asked: `token:<id>`.
     pub by: String,
+    /// Steps of it that another run has done.
+    pub carried: Vec<Carried>,
 }
 
 /// A run that has not ended, or ended a moment ago; none: ask the store.

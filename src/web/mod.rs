@@ -25,6 +25,7 @@ pub mod routes;
 pub mod run_shape;
 pub mod server;
 pub mod sessions;
+pub mod steering;
 pub mod stream;
 pub mod supervision;
 pub mod tokens;

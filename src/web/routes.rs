@@ -42,6 +42,7 @@ use crate::web::route::{ADMIN, OPERATOR, VIEWER};
 use crate::web::route::{Method, Resource, at, delete, get, post};
 use crate::web::sessions;
 use crate::web::sessions::Sessions;
+use crate::web::steering;
 use crate::web::stream;
 use crate::web::stream::Stream;
 use crate::web::supervision;
@@ -116,17 +117,53 @@ pub fn table() -> Vec<Resource> {
         ),
         at(
             "/api/v1/workflows/{id}/cancel",
-            [post(OPERATOR, "End a run before its time").gives::<Cancelled>(ACCEPTED).to(workflows::cancel)],
+            [post(OPERATOR, "End a run before its time")
+                .query::<steering::HowToCancel>()
+                .gives::<Cancelled>(ACCEPTED)
+                .to(steering::cancel)],
         ),
         at(
             "/api/v1/workflows/{id}/pause",
             [post(OPERATOR, "Begin nothing more of a run until it is resumed")
                 .gives::<Accepted>(ACCEPTED)
-                .to(workflows::pause)],
+                .to(steering::pause)],
         ),
         at(
             "/api/v1/workflows/{id}/resume",
-            [post(OPERATOR, "Let a paused run go on").gives::<Accepted>(ACCEPTED).to(workflows::resume)],
+            [post(OPERATOR, "Let a paused run go on").gives::<Accepted>(ACCEPTED).to(steering::resume)],
+        ),
+        at(
+            "/api/v1/workflows/{id}/undo",
+            [post(OPERATOR, "Undo what a run changed, the last first; a run that has not ended is ended first")
+                .gives::<Accepted>(ACCEPTED)
+                .to(steering::undo)],
+        ),
+        at(
+            "/api/v1/workflows/{id}/retry",
+            [post(OPERATOR, "Do again what did not succeed in a run that has ended")
+                .gives::<Accepted>(ACCEPTED)
+                .to(steering::retry)],
+        ),
+        at(
+            "/api/v1/workflows/{id}/fork",
+            [post(OPERATOR, "Start a run like this one, with what succeeded before a step carried over")
+                .takes::<steering::Fork>()
+                .gives::<Accepted>(ACCEPTED)
+                .to(steering::fork)],
+        ),
+        at(
+            "/api/v1/workflows/{id}/signals/{name}",
+            [post(OPERATOR, "Give a signal to a step that waits for it; the body is the step's data")
+                .takes::<serde_json::Value>()
+                .gives::<Accepted>(ACCEPTED)
+                .to(steering::signal)],
+        ),
+        at(
+            "/api/v1/workflows/{id}/steps/{step}/approve",
+            [post(OPERATOR, "Decide about a step that waits for approval")
+                .takes::<steering::Verdict>()
+                .gives::<Accepted>(ACCEPTED)
+                .to(steering::approve)],
         ),
         at(
             "/api/v1/schemas/workflow.json",

@@ -17,7 +17,6 @@ use crate::messages::orchestrator::GetRun;
 use crate::messages::orchestrator::StartRun;
 use crate::messages::orchestrator::SteerRun;
 use crate::messages::orchestrator::WatchRun;
-use crate::messages::orchestrator::Wish;
 use crate::messages::port::Port;
 use crate::messages::store::ListRuns;
 use crate::messages::store::LoadRun;
@@ -69,7 +68,7 @@ pub async fn submit(
     if how.dry_run {
         return Ok(HttpResponse::Ok().json(checked(&plan)));
     }
-    let id = deps.start.ask(StartRun { plan, by: caller.to_string() }).await??;
+    let id = deps.start.ask(StartRun { plan, by: caller.to_string(), carried: Vec::new() }).await??;
     let answer = api::accepted::Accepted { workflow_id: id, status: RunStatus::Pending };
     Ok(HttpResponse::Accepted().insert_header((LOCATION, format!("/api/v1/workflows/{id}"))).json(answer))
 }
@@ -137,7 +136,7 @@ async fn until_ended(deps: &Workflows, run: RunId, wait: Duration) -> Result<(),
 }
 
 /// From the engine, which has every open run; else from the journal, which has all of them.
-async fn current(deps: &Workflows, run: RunId) -> Result<api::run::Run, ApiError> {
+pub(super) async fn current(deps: &Workflows, run: RunId) -> Result<api::run::Run, ApiError> {
     match deps.get.ask(GetRun(run)).await {
         Ok(Some(open)) => return Ok(shape(&open, deps.node.clone())),
         Ok(None) => {}
@@ -146,54 +145,16 @@ async fn current(deps: &Workflows, run: RunId) -> Result<api::run::Run, ApiError
     replayed(deps.load.ask(LoadRun(run)).await??.ok_or_else(|| no_run(run))?)
 }
 
-pub async fn pause(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
-    let run = run_id(&id)?;
-    let changed = deps.steer.ask(SteerRun { run, wish: Wish::Pause, by: caller.to_string() }).await??;
-    changed_to(&deps, run, changed, RunStatus::Paused, "paused").await
-}
-
-pub async fn resume(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
-    let run = run_id(&id)?;
-    let changed = deps.steer.ask(SteerRun { run, wish: Wish::Resume, by: caller.to_string() }).await??;
-    changed_to(&deps, run, changed, RunStatus::Running, "resumed").await
-}
-
-/// A run that did not change is either unknown or cannot change so any more.
-async fn changed_to(
-    deps: &Workflows,
-    run: RunId,
-    changed: bool,
-    status: RunStatus,
-    word: &str,
-) -> Result<HttpResponse, ApiError> {
-    if changed {
-        return Ok(HttpResponse::Accepted().json(api::accepted::Accepted { workflow_id: run, status }));
-    }
-    let shown = current(deps, run).await?;
-    let by = shown.paused_by.map(|by| format!(" by {by}")).unwrap_or_default();
-    Err(ApiError::Conflict(format!("run {run} is {}{by} and cannot be {word}", shown.status)))
-}
-
-pub async fn cancel(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
-    let run = run_id(&id)?;
-    let wish = Wish::Cancel { undo: false };
-    let cancelling = deps.steer.ask(SteerRun { run, wish, by: caller.to_string() }).await??;
-    if !cancelling && deps.load.ask(LoadRun(run)).await??.is_none() {
-        return Err(no_run(run));
-    }
-    Ok(HttpResponse::Accepted().json(api::accepted::Cancelled { workflow_id: run, cancelling }))
-}
-
 fn faults(faults: Vec<Fault>) -> ApiError {
     let shown = |fault: Fault| api::problem::Fault { pointer: fault.pointer, detail: fault.detail };
     ApiError::Faults(faults.into_iter().map(shown).collect())
 }
 
-fn run_id(text: &str) -> Result<RunId, ApiError> {
+pub(super) fn run_id(text: &str) -> Result<RunId, ApiError> {
     text.parse().map_err(|cause: crate::ids::BadName| ApiError::BadRequest(cause.to_string()))
 }
 
-fn no_run(run: RunId) -> ApiError {
+pub(super) fn no_run(run: RunId) -> ApiError {
     ApiError::NotFound(format!("there is no run `{run}`"))
 }
 

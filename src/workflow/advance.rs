@@ -15,6 +15,7 @@ use crate::ids::ToolId;
 use crate::toolkit::change::Call;
 use crate::toolkit::output::Reason;
 use crate::workflow::event::RunEvent;
+use crate::workflow::fork::Carried;
 use crate::workflow::plan::Plan;
 use crate::workflow::replay::Subject;
 use crate::workflow::result::StepResult;
@@ -140,22 +141,37 @@ pub enum Effect {
     Finished,
 }
 
+/// How a run begins.
+#[derive(Debug, Clone)]
+pub struct Acceptance {
+    pub plan: Plan,
+    /// Who asks for it.
+    pub by: String,
+    /// Steps that another run has done.
+    pub carried: Vec<Carried>,
+    /// Nothing is begun until it is resumed.
+    pub paused_by: Option<String>,
+}
+
 impl Run {
     /// Accepts a plan and begins with it.
     pub fn accept(id: RunId, plan: Plan, by: String, at: DateTime<Utc>) -> (Self, Advance) {
-        let accepted = RunEvent::Accepted { plan: plan.clone(), by: by.clone() };
-        let mut run = Run::born(id, plan, by, at);
-        let mut advance = Advance { first_seq: 0, events: vec![accepted], effects: Vec::new() };
-        run.drive(at, &mut advance);
-        (run, advance)
+        Run::accept_as(id, Acceptance { plan, by, carried: Vec::new(), paused_by: None }, at)
     }
 
-    /// Accepts a plan and begins nothing of it until it is resumed.
-    pub fn accept_paused(id: RunId, plan: Plan, by: String, paused_by: String, at: DateTime<Utc>) -> (Self, Advance) {
+    pub fn accept_as(id: RunId, acceptance: Acceptance, at: DateTime<Utc>) -> (Self, Advance) {
+        let Acceptance { plan, by, carried, paused_by } = acceptance;
         let accepted = RunEvent::Accepted { plan: plan.clone(), by: by.clone() };
         let mut run = Run::born(id, plan, by, at);
         let mut advance = Advance { first_seq: 0, events: vec![accepted], effects: Vec::new() };
-        run.record(at, Subject::Run, RunEvent::Paused { by: paused_by }, &mut advance);
+        for Carried { step, status, result } in carried {
+            if let Some(place) = run.plan.place(&step) {
+                run.record(at, Subject::Step(place), RunEvent::StepCarried { step, status, result }, &mut advance);
+            }
+        }
+        if let Some(by) = paused_by {
+            run.record(at, Subject::Run, RunEvent::Paused { by }, &mut advance);
+        }
         run.drive(at, &mut advance);
         (run, advance)
     }

@@ -21,6 +21,7 @@ mod drive;
 pub mod event;
 pub mod expr;
 pub mod fault;
+pub mod fork;
 pub mod graph;
 pub mod hold;
 pub mod journal;

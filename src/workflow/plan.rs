@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::ids::RunId;
 use crate::ids::StepId;
+use crate::workflow::fork;
 use crate::workflow::graph::Graph;
 use crate::workflow::graph::GraphError;
 use crate::workflow::step::Step;
@@ -104,6 +106,15 @@ impl Plan {
         let of_steps = outline.steps.iter().filter_map(|step| step.on_failure);
         let may_roll_back = of_steps.chain([outline.on_failure]).any(|word| word == OnFailure::Rollback);
         Ok(Plan(Arc::new(Checked { outline, graph, may_roll_back })))
+    }
+
+    /// The same for another run: with other inputs, and labelled with where it comes from.
+    pub fn forked(&self, from: RunId, inputs: Value) -> Self {
+        let Checked { outline, graph, may_roll_back } = &*self.0;
+        let mut labels = outline.labels.clone();
+        labels.insert(fork::LABEL.to_owned(), from.to_string());
+        let outline = Outline { inputs, labels, ..outline.clone() };
+        Plan(Arc::new(Checked { outline, graph: graph.clone(), may_roll_back: *may_roll_back }))
     }
 
     pub fn name(&self) -> &str {
