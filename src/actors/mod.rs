@@ -4,6 +4,7 @@ pub mod agent;
 pub mod alert_archive;
 pub mod alert_handler;
 pub mod auditor;
+mod calls;
 pub mod child;
 pub mod compute;
 pub mod context;

@@ -21,7 +21,7 @@ use crate::actors::run_news::{RunNews, TOGETHER};
 use crate::actors::runs::{Beginning, Berth, Share};
 use crate::clock;
 use crate::ids::{NodeId, RunId};
-use crate::messages::agent::RunStep;
+use crate::messages::agent::{Call, RunStep};
 use crate::messages::orchestrator::{CancelRun, GetRun, PauseRun, RECOVERY, ResumeRun, StartError};
 use crate::recovery::action::Restraint;
 use crate::toolkit::causes::with_causes;
@@ -278,8 +278,16 @@ impl Runner {
             Effect::Dispatch { step, agent, tool, attempt, input, timeout } => {
                 let cancel = open.begin(step.clone(), attempt);
                 let deadline = clock::now() + timeout;
-                let order =
-                    RunStep { run: id, step: step.clone(), attempt, tool, input: (*input).clone(), deadline, cancel };
+                let order = RunStep {
+                    run: id,
+                    step: step.clone(),
+                    attempt,
+                    tool,
+                    call: Call::Run,
+                    input: (*input).clone(),
+                    deadline,
+                    cancel,
+                };
                 let doors = self.setting.doors.clone();
                 let dispatched = async move { doors.answer(&agent, order, timeout).await };
                 ctx.spawn(dispatched.into_actor(self).map(move |answer, runner, ctx| {

@@ -1,4 +1,5 @@
 //! What can be asked of an agent.
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix::Message;
@@ -16,9 +17,24 @@ pub struct RunStep {
     pub step: StepId,
     pub attempt: u32,
     pub tool: ToolId,
+    pub call: Call,
     pub input: Value,
     pub deadline: Instant,
     pub cancel: CancelFlag,
+}
+
+/// Which call of the tool is asked for. A tool that changes the host is planned, applied and perhaps undone or settled;
+/// every other tool is run. Besides its input, a call takes the plan that the tool made.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Call {
+    /// A tool that changes nothing.
+    Run,
+    /// The output's data is `toolkit::change::Planned`.
+    Plan,
+    Apply(Arc<Value>),
+    Undo(Arc<Value>),
+    /// The output's data is `toolkit::change::Settled`.
+    Settle(Arc<Value>),
 }
 
 /// The agent itself failed, not the host: counts against its breaker.

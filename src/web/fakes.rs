@@ -152,7 +152,7 @@ pub const GOOD: &str = r#"{"steps": [{"id": "only", "agent": "PACER", "tool": "c
 fn world() -> World {
     let echo = ToolId::new("cp.echo").expect("a tool id");
     let pacer = AgentFacts { tools: vec![echo.clone()], timeout: Duration::from_secs(1) };
-    let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false };
+    let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false, changes: false };
     World {
         agents: BTreeMap::from([(AgentId::new("PACER").expect("an agent id"), pacer)]),
         tools: BTreeMap::from([(echo, facts)]),

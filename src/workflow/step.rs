@@ -8,6 +8,7 @@ use crate::ids::StepId;
 use crate::ids::ToolId;
 use crate::toolkit::output::Output;
 use crate::toolkit::output::Status;
+use crate::toolkit::spec::ToolKind;
 use crate::toolkit::spec::ToolSpec;
 use crate::workflow::expr::Expr;
 use crate::workflow::template::Template;
@@ -75,11 +76,19 @@ pub struct ToolFacts {
     pub needs_evidence: bool,
     /// Whether an execution teaches the learner something.
     pub learn: bool,
+    /// It changes the host: planned and applied in calls of their own, and can be undone.
+    #[serde(default)]
+    pub changes: bool,
 }
 
 impl From<&ToolSpec> for ToolFacts {
     fn from(spec: &ToolSpec) -> Self {
-        ToolFacts { repeatable: spec.repeatable, needs_evidence: spec.needs_evidence, learn: spec.learn }
+        ToolFacts {
+            repeatable: spec.repeatable,
+            needs_evidence: spec.needs_evidence,
+            learn: spec.learn,
+            changes: spec.kind == ToolKind::Mutating,
+        }
     }
 }
 

@@ -47,7 +47,7 @@ pub fn world() -> World {
             AgentFacts { tools: tools.iter().map(|text| tool(text)).collect(), timeout: Duration::from_secs(20) };
         (AgentId::new(text).expect("an agent id"), facts)
     };
-    let facts = |repeatable, needs_evidence| ToolFacts { repeatable, needs_evidence, learn: false };
+    let facts = |repeatable, needs_evidence| ToolFacts { repeatable, needs_evidence, learn: false, changes: false };
     let playbook = json!({"name": "scan", "inputs": {"root": "/etc"}, "mode": "dag", "steps": [
         {"id": "a", "agent": "TESTBED", "tool": "cp.echo", "input": {"at": "${inputs.root}"}}]});
     let broken = json!({"name": "broken", "steps": [{"id": "a", "agent": "NOBODY"}]});

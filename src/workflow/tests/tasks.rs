@@ -18,7 +18,7 @@ fn document() -> serde_json::Value {
 }
 
 fn choice(agent: &str, tool: &str) -> Choice {
-    let facts = ToolFacts { repeatable: true, needs_evidence: true, learn: true };
+    let facts = ToolFacts { repeatable: true, needs_evidence: true, learn: true, changes: false };
     let doer = Doer { agent: AgentId::new(agent).expect("id"), tool: ToolId::new(tool).expect("id"), facts };
     Choice { doer, confidence: 0.75, reasons: vec!["near".to_owned()] }
 }

@@ -105,7 +105,7 @@ impl Outside {
         if task.text.contains(' ') {
             return Err("nobody is confident".to_owned());
         }
-        let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: true };
+        let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: true, changes: false };
         let doer = Doer { agent: agent(), tool: ToolId::new("cp.echo").expect("id"), facts };
         Ok(Choice { doer, confidence: 0.75, reasons: vec!["it is told to".to_owned()] })
     }
@@ -142,7 +142,7 @@ pub fn agent() -> AgentId {
 
 pub fn world() -> World {
     let tool = ToolId::new("cp.echo").expect("id");
-    let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false };
+    let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false, changes: false };
     let agents =
         BTreeMap::from([(agent(), AgentFacts { tools: vec![tool.clone()], timeout: Duration::from_secs(30) })]);
     World { agents, tools: BTreeMap::from([(tool, facts)]), ..World::default() }
