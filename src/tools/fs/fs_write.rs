@@ -238,9 +238,10 @@ fn summary(ground: &Ground, plan: &WritePlan) -> String {
 fn apply(cx: &ToolCx, plan: &WritePlan) -> Result<Output, Refused> {
     let started = Started::now(cx);
     let ground = open(cx, plan)?;
-    match ground.make_dirs(&plan.made_dirs).and_then(|()| write(cx, &ground, plan)) {
+    let mut made = Vec::new();
+    match ground.make_dirs(&plan.made_dirs, &mut made).and_then(|()| write(cx, &ground, plan)) {
         Ok(now) => Ok(Output::ok(data(&ground, plan)?, vec![seen(cx, started, &ground, Some(&now))])),
-        Err(refused) => Err(refused.after(ground.remove_dirs(&plan.made_dirs))),
+        Err(refused) => Err(refused.after(ground.remove_dirs(&made))),
     }
 }
 

@@ -9,3 +9,6 @@ pub mod tree;
 pub mod undo_store;
 pub mod walk;
 pub mod write_plan;
+
+#[cfg(test)]
+mod write_tests;

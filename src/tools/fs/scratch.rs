@@ -65,13 +65,14 @@ impl Ground {
         Ok(Vec::new())
     }
 
-    /// Makes directories, each given from the root and after those it is in.
-    pub fn make_dirs(&self, dirs: &[String]) -> Result<(), Refused> {
+    /// Makes directories, each given from the root and after those it is in. `made` gets those that were missing.
+    pub fn make_dirs(&self, dirs: &[String], made: &mut Vec<String>) -> Result<(), Refused> {
         for dir in dirs {
             let (above, name, path) = self.within(dir)?;
             let Some(above) = above else { return Err(Refused::changed(&path, "the directory it is in is gone")) };
             match rustix::fs::mkdirat(&above, name, Mode::RWXU) {
-                Ok(()) | Err(Errno::EXIST) => {}
+                Ok(()) => made.push(dir.clone()),
+                Err(Errno::EXIST) => {}
                 Err(errno) => return Err(Refused::io(&path, "made", errno)),
             }
             rustix::fs::fsync(&above).map_err(|errno| Refused::io(&path, "made", errno))?;
