@@ -223,3 +223,6 @@ impl Handler<GetStats> for Agent {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
