@@ -23,9 +23,10 @@ use crate::agents::stats::Stats;
 use crate::clock;
 use crate::ids::ToolId;
 use crate::judges;
-use crate::messages::agent::{AgentStats, Call, GetStats, RunStep, StepNotDone};
+use crate::messages::agent::{AgentStats, GetStats, RunStep, StepNotDone};
 use crate::recovery::action::Restraint;
 use crate::toolkit::bench::Workbench;
+use crate::toolkit::change::Call;
 use crate::toolkit::output::{Output, Reason, Status};
 use crate::toolkit::spec::{RunsOn, Tool, ToolSpec};
 use crate::tools::toolbox::Toolbox;
@@ -223,3 +224,6 @@ impl Handler<GetStats> for Agent {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

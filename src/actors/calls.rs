@@ -1,8 +1,7 @@
 //! Which function of a tool an order is for, and the refusal of one that the tool does not have.
 use serde_json::Value;
 
-use crate::messages::agent::Call;
-use crate::toolkit::change::Planned;
+use crate::toolkit::change::{Call, Planned};
 use crate::toolkit::cx::ToolCx;
 use crate::toolkit::output::{Output, Reason, Status};
 use crate::toolkit::spec::Tool;

@@ -5,7 +5,7 @@ use actix::Message;
 use serde_json::Value;
 
 use crate::ids::{RunId, StepId, ToolId};
-pub use crate::toolkit::change::Call;
+use crate::toolkit::change::Call;
 use crate::toolkit::cx::CancelFlag;
 use crate::workflow::result::StepResult;
 
