@@ -11,53 +11,28 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rustix::process::geteuid;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::ids::Digest;
 use crate::toolkit::change::{Change, Planned, Settled, needs_a_plan};
 use crate::toolkit::cx::ToolCx;
-use crate::toolkit::output::{Evidence, Output, Reason, Status};
+use crate::toolkit::output::{Evidence, Output};
 use crate::toolkit::spec::{Tool, ToolSpec};
 use crate::tools::evidence::{Started, sha256};
 use crate::tools::fs::refused::Refused;
 use crate::tools::fs::scratch::Ground;
 use crate::tools::fs::spot::Spot;
-use crate::tools::fs::state::{FileState, LARGEST};
+use crate::tools::fs::state::FileState;
 use crate::tools::fs::undo_store::UndoStore;
-use crate::tools::fs::write_plan::{ABSENT, After, WritePlan, describe};
-use crate::tools::input;
+use crate::tools::fs::write_input::{Input, Wanted};
+use crate::tools::fs::write_plan::{After, WritePlan, describe};
 use crate::tools::schema;
 
 /// Of a new file, unless the call says otherwise.
 const NEW_MODE: u32 = 0o600;
-
-/// One of `content`, `content_base64` and `content_ref` must be given.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    /// The file: relative to the scratch root, or absolute and below it. Missing directories are made.
-    path: String,
-    /// The new content as text.
-    #[serde(default)]
-    content: Option<String>,
-    /// The new content in base64.
-    #[serde(default)]
-    content_base64: Option<String>,
-    /// The artifact that holds the new content (`sha256:...`).
-    #[serde(default)]
-    content_ref: Option<String>,
-    /// Permission bits in octal, such as `0640`. Unless given: as they are; 0600 for a new file.
-    #[serde(default)]
-    mode: Option<String>,
-    /// SHA-256 that the file must have now, or `absent`.
-    #[serde(default)]
-    expect_sha256: Option<String>,
-}
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct Data {
@@ -101,10 +76,7 @@ impl Tool for FsWrite {
 
 impl Change for FsWrite {
     fn plan(&self, cx: &ToolCx, input: &Value) -> Result<Planned, Box<Output>> {
-        let input: Input = input::parse(input)?;
-        let (content, mode, expected) = (content(cx, &input)?, mode(&input)?, expected(&input)?);
-        let wanted = Wanted { path: &input.path, content, mode, expected };
-        plan(cx, wanted).map_err(|refused| Box::new(refused.output()))
+        plan(cx, Wanted::parse(cx, input)?).map_err(|refused| Box::new(refused.output()))
     }
 
     fn apply(&self, cx: &ToolCx, plan: &Value) -> Output {
@@ -120,63 +92,10 @@ impl Change for FsWrite {
     }
 }
 
-fn content(cx: &ToolCx, input: &Input) -> Result<Vec<u8>, Box<Output>> {
-    let bytes = match (&input.content, &input.content_base64, &input.content_ref) {
-        (Some(text), None, None) => text.as_bytes().to_vec(),
-        (None, Some(text), None) => STANDARD
-            .decode(text)
-            .map_err(|error| input::invalid("content_base64", format!("this is not base64: {error}")))?,
-        (None, None, Some(id)) => cx
-            .artifacts
-            .get(id)
-            .map_err(|error| {
-                let reason = Reason::new("no_facility", error.facility, error.detail);
-                Box::new(Output::without_data(Status::Unavailable, reason))
-            })?
-            .ok_or_else(|| input::invalid("content_ref", format!("there is no artifact `{id}`")))?,
-        _ => {
-            let detail = "give exactly one of `content`, `content_base64` and `content_ref`";
-            return Err(input::invalid("content", detail));
-        }
-    };
-    if bytes.len() > LARGEST {
-        let detail = format!("the content has {} bytes; {LARGEST} is the most", bytes.len());
-        return Err(input::invalid("content", detail));
-    }
-    Ok(bytes)
-}
-
-fn mode(input: &Input) -> Result<Option<u32>, Box<Output>> {
-    let Some(text) = &input.mode else { return Ok(None) };
-    let digits = text.chars().all(|c| c.is_digit(8));
-    match u32::from_str_radix(text, 8) {
-        Ok(mode) if digits && mode <= 0o777 => Ok(Some(mode)),
-        _ => {
-            Err(input::invalid("mode", format!("`{text}` is not a mode; write octal digits up to 0777, such as 0640")))
-        }
-    }
-}
-
-fn expected(input: &Input) -> Result<Option<String>, Box<Output>> {
-    let Some(text) = &input.expect_sha256 else { return Ok(None) };
-    if text == ABSENT || text.parse::<Digest>().is_ok() {
-        return Ok(Some(text.to_ascii_lowercase()));
-    }
-    Err(input::invalid("expect_sha256", format!("`{text}` is neither 64 hexadecimal digits nor `{ABSENT}`")))
-}
-
-/// The input, checked.
-struct Wanted<'a> {
-    path: &'a str,
-    content: Vec<u8>,
-    mode: Option<u32>,
-    expected: Option<String>,
-}
-
-fn plan(cx: &ToolCx, wanted: Wanted<'_>) -> Result<Planned, Refused> {
+fn plan(cx: &ToolCx, wanted: Wanted) -> Result<Planned, Refused> {
     let started = Started::now(cx);
     let store = UndoStore::new(&cx.writes.undo);
-    let ground = Ground::open(&cx.writes.scratch, wanted.path)?;
+    let ground = Ground::open(&cx.writes.scratch, &wanted.path)?;
     let full = ground.full();
     let (found, made_dirs) = match ground.parent()? {
         Some(dir) => {

@@ -8,6 +8,7 @@ pub mod state;
 pub mod tree;
 pub mod undo_store;
 pub mod walk;
+pub mod write_input;
 pub mod write_plan;
 
 #[cfg(test)]
