@@ -8,7 +8,7 @@ use tracing::trace;
 
 use crate::ids::{NodeId, RunId, StepId};
 use crate::learning::lesson::{Lesson, lesson_of};
-use crate::messages::orchestrator::StartError;
+use crate::messages::orchestrator::{StartError, Wish};
 use crate::messages::store::AppendRun;
 use crate::toolkit::cx::CancelFlag;
 use crate::workflow::advance::{Advance, Effect, Trigger};
@@ -259,5 +259,18 @@ fn header(run: &Run) -> RunHeader {
         priority: plan.priority().as_str().to_owned(),
         labels: serde_json::json!(plan.labels()),
         accepted: run.accepted(),
+    }
+}
+
+/// What a wish is to the run's state machine.
+pub(super) fn trigger_of(wish: Wish, by: String) -> Trigger {
+    match wish {
+        Wish::Cancel { undo } => Trigger::Cancel { by, undo },
+        Wish::Pause => Trigger::Pause { by },
+        Wish::Resume => Trigger::Resume { by },
+        Wish::Signal { name, payload } => Trigger::Signal { name, payload, by },
+        Wish::Decide { step, approved, digest, comment } => Trigger::Decide { step, approved, by, digest, comment },
+        Wish::Undo => Trigger::Undo { by },
+        Wish::Retry => Trigger::Retry { by },
     }
 }

@@ -17,13 +17,13 @@ use tracing::{error, info, warn};
 
 use crate::actors::context::Ctx;
 use crate::actors::engine_doors::{Confirmed, Doors, RETRY};
-use crate::actors::open_run::OpenRun;
+use crate::actors::open_run::{OpenRun, trigger_of};
 use crate::actors::run_news::{RunNews, TOGETHER};
 use crate::actors::runs::{Beginning, Berth, Share};
 use crate::clock;
 use crate::ids::{NodeId, RunId};
 use crate::messages::agent::RunStep;
-use crate::messages::orchestrator::{GetRun, RECOVERY, StartError, StartRun, SteerRun, Wish};
+use crate::messages::orchestrator::{GetRun, RECOVERY, StartError, StartRun, SteerRun};
 use crate::recovery::action::Restraint;
 use crate::toolkit::causes::with_causes;
 use crate::toolkit::change::Call;
@@ -389,18 +389,5 @@ impl Handler<SteerRun> for Runner {
 
     fn handle(&mut self, SteerRun { wish, by, .. }: SteerRun, ctx: &mut Ctx<Self>) -> Steered {
         self.steer(trigger_of(wish, by), ctx)
-    }
-}
-
-/// What a wish is to the run's state machine.
-pub(super) fn trigger_of(wish: Wish, by: String) -> Trigger {
-    match wish {
-        Wish::Cancel { undo } => Trigger::Cancel { by, undo },
-        Wish::Pause => Trigger::Pause { by },
-        Wish::Resume => Trigger::Resume { by },
-        Wish::Signal { name, payload } => Trigger::Signal { name, payload, by },
-        Wish::Decide { step, approved, digest, comment } => Trigger::Decide { step, approved, by, digest, comment },
-        Wish::Undo => Trigger::Undo { by },
-        Wish::Retry => Trigger::Retry { by },
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the workflow core that span several files.
 mod expressions;
 mod faults;
+mod host;
 mod journal;
 mod meaning;
 mod model;
