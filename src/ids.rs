@@ -67,6 +67,10 @@ impl Kind for StepKind {
     const KIND: &'static str = "step id";
     const RULE: &'static str = "1 to 64 of a-z, A-Z, 0-9 and `_`, starting with a letter";
     fn admits(text: &str) -> bool {
+        // `scan[3]` is the fourth item of the step `scan`.
+        let item = text.strip_suffix(']').and_then(|text| text.split_once('['));
+        let is_number = |n: &str| !n.is_empty() && n.len() <= 6 && n.bytes().all(|byte| byte.is_ascii_digit());
+        let text = item.filter(|(_, n)| is_number(n)).map_or(text, |(step, _)| step);
         shaped(text, 64, |c| c.is_ascii_alphabetic(), |c| c.is_ascii_alphanumeric() || c == '_')
     }
 }

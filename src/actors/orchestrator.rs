@@ -87,7 +87,7 @@ impl Nursery {
         let (open, limit) = self.crowd.occupancy();
         let vacancy = self.crowd.reserve().map_err(|_| StartError::TooMany { open, limit })?;
         let (asker, answer) = oneshot::channel();
-        let beginning = Beginning::Reopened { stored, trigger: trigger_of(wish, by), asker };
+        let beginning = Beginning::Reopened { stored: Box::new(stored), trigger: trigger_of(wish, by), asker };
         let begun = self.begin(vacancy, run, epoch, beginning).await;
         begun.map_err(|refusal| StartError::NotDurable { detail: refusal.to_string() })?;
         answer.await.unwrap_or_else(|_| Err(unknown("the run was started again before the database confirmed")))
@@ -106,7 +106,7 @@ impl Nursery {
                     continue;
                 }
             };
-            let (run, mut beginning) = (stored.header.run, Beginning::Stored(stored));
+            let (run, mut beginning) = (stored.header.run, Beginning::Stored(Box::new(stored)));
             // An earlier life of the orchestrator may have begun with this.
             while !self.runs.is_open(run, life) {
                 let vacancy = self.crowd.reserve_anyway();

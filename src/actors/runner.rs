@@ -369,8 +369,8 @@ impl Actor for Runner {
         self.keep_to_restraint(ctx);
         match self.berth.take_beginning() {
             Beginning::Accepted { order, submitter } => self.accept(order, submitter, ctx),
-            Beginning::Stored(stored) => self.take_up(stored, ctx),
-            Beginning::Reopened { stored, trigger, asker } => self.reopen(stored, trigger, asker, ctx),
+            Beginning::Stored(stored) => self.take_up(*stored, ctx),
+            Beginning::Reopened { stored, trigger, asker } => self.reopen(*stored, trigger, asker, ctx),
             Beginning::Unread => self.read_journal(ctx),
         }
     }

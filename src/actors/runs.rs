@@ -50,10 +50,10 @@ pub(super) enum Beginning {
         /// Who submitted it and waits for the first append.
         submitter: oneshot::Sender<Result<RunId, StartError>>,
     },
-    Stored(StoredRun),
+    Stored(Box<StoredRun>),
     /// It ended, and somebody wishes that it goes on.
     Reopened {
-        stored: StoredRun,
+        stored: Box<StoredRun>,
         trigger: Trigger,
         asker: oneshot::Sender<Result<bool, StartError>>,
     },

@@ -74,7 +74,7 @@ impl StepLesson {
 pub fn lesson_of(run: &Run, at: DateTime<Utc>, event: &RunEvent, audit_index: Option<u64>) -> Option<Lesson> {
     match event {
         RunEvent::AttemptDone { step, attempt, result, .. } => {
-            let place = run.plan().place(step)?;
+            let place = run.place(step)?;
             let doer = run.doer(place).filter(|doer| doer.facts.learn)?;
             if !tells_of_agent(&result.output) {
                 return None;
@@ -86,7 +86,7 @@ pub fn lesson_of(run: &Run, at: DateTime<Utc>, event: &RunEvent, audit_index: Op
                 at,
                 agent: doer.agent.clone(),
                 tool: doer.tool.clone(),
-                task: run.plan().steps()[place].task().map(|task| task.text.clone()),
+                task: run.spec(place).task().map(|task| task.text.clone()),
                 workflow: run.plan().name().to_owned(),
                 duration_ms: result.duration_ms,
                 outcome: result.output.status,
@@ -132,7 +132,7 @@ fn tells_of_agent(output: &Output) -> bool {
 }
 
 fn agents_of(run: &Run) -> Vec<AgentId> {
-    let all = (0..run.plan().steps().len()).filter_map(|place| Some(run.doer(place)?.agent.clone()));
+    let all = (0..run.steps().count()).filter_map(|place| Some(run.doer(place)?.agent.clone()));
     all.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 

@@ -165,7 +165,7 @@ impl Run {
         let mut run = Run::born(id, plan, by, at);
         let mut advance = Advance { first_seq: 0, events: vec![accepted], effects: Vec::new() };
         for Carried { step, status, result } in carried {
-            if let Some(place) = run.plan.place(&step) {
+            if let Some(place) = run.place(&step) {
                 run.record(at, Subject::Step(place), RunEvent::StepCarried { step, status, result }, &mut advance);
             }
         }
@@ -189,7 +189,7 @@ impl Run {
                     let step = &self.steps[*place];
                     step.phase == Phase::Running && step.is_at(attempt)
                 };
-                match self.plan.place(&step).filter(is_awaited) {
+                match self.place(&step).filter(is_awaited) {
                     Some(place) => self.answered(place, attempt, answer, at, &mut advance),
                     None => return advance,
                 }
@@ -206,7 +206,7 @@ impl Run {
             }
             Trigger::Decide { step, approved, by, digest, comment } => {
                 let decided = RunEvent::Decided { step: step.clone(), approved, by, digest, comment };
-                match self.plan.place(&step).filter(|place| self.may_decide(*place, digest)) {
+                match self.place(&step).filter(|place| self.may_decide(*place, digest)) {
                     Some(place) => self.decided(place, decided, at, &mut advance),
                     None => return advance,
                 }
@@ -223,7 +223,7 @@ impl Run {
             }
             Trigger::Chosen { step, choice } => {
                 let asked = |place: &usize| self.steps[*place].phase == Phase::Pending && self.steps[*place].choosing;
-                match self.plan.place(&step).filter(asked) {
+                match self.place(&step).filter(asked) {
                     Some(place) => self.chosen(place, choice, at, &mut advance),
                     None => return advance,
                 }
@@ -282,7 +282,7 @@ impl Run {
     }
 
     fn chosen(&mut self, place: usize, choice: Result<Choice, String>, at: DateTime<Utc>, advance: &mut Advance) {
-        let step = self.plan.steps()[place].id.clone();
+        let step = self.spec(place).id.clone();
         let event = match choice {
             Ok(choice) => {
                 self.ready.push_front(place);

@@ -31,7 +31,7 @@ impl Run {
             Some(answer) => answer,
             None => return,
         };
-        let step = &self.plan.steps()[place];
+        let step = self.spec(place);
         let agent = self.doer_name(place);
         let took = self.steps[place].attempts.last().map_or(0.0, |last| millis_between(last.started, at));
         let result = match answer {
@@ -65,7 +65,7 @@ impl Run {
 
     /// When the next attempt follows one that ended so, if one does.
     fn retry_at(&self, place: usize, attempt: u32, result: &StepResult, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let (step, state) = (&self.plan.steps()[place], &self.steps[place]);
+        let (step, state) = (self.spec(place), &self.steps[place]);
         let failures = state.counted + 1;
         let code = result.output.reason.as_ref().map_or("", |reason| reason.code.as_str());
         // The agent broke off somewhere in the middle: only a repeatable tool may be begun again.
@@ -88,7 +88,7 @@ impl Run {
     }
 
     pub(super) fn lose(&mut self, place: usize, detail: String, at: DateTime<Utc>, advance: &mut Advance) {
-        let (step, state) = (&self.plan.steps()[place], &self.steps[place]);
+        let (step, state) = (self.spec(place), &self.steps[place]);
         let attempt = state.attempts.last().map_or(1, |last| last.n);
         let again = self.is_repeatable(place) && self.stopping.is_none() && state.lost < MOST_LOST;
         let event = RunEvent::AttemptLost { step: step.id.clone(), attempt, detail, again };
@@ -105,7 +105,7 @@ impl Run {
         at: DateTime<Utc>,
         advance: &mut Advance,
     ) {
-        let (step, state) = (&self.plan.steps()[place], &self.steps[place]);
+        let (step, state) = (self.spec(place), &self.steps[place]);
         let id = step.id.clone();
         let not_before = at + backoff::after_refusal(retry_after, state.refusals + 1);
         let event = if self.stopping.is_some() {

@@ -94,11 +94,13 @@ impl Run {
                 step.choosing = false;
             }
             RunEvent::StepStarted { attempt, input, .. } => {
-                let timeout = self.plan.steps()[place].timeout;
+                let timeout = self.spec(place).timeout;
                 // A timer that fires late, a pause, or a restart takes nothing from the step.
                 let late = match self.steps[place].phase {
                     Phase::Waiting { until } => (at - until).max(TimeDelta::zero()),
-                    Phase::Pending | Phase::Running | Phase::Held { .. } | Phase::Settled(_) => TimeDelta::zero(),
+                    Phase::Pending | Phase::Running | Phase::Held { .. } | Phase::Spread | Phase::Settled(_) => {
+                        TimeDelta::zero()
+                    }
                 };
                 self.leave_phase(place);
                 self.running += 1;
@@ -157,19 +159,20 @@ impl Run {
                     self.steps[place].asked = Some(Box::new(asked));
                 }
             }
+            RunEvent::StepSpread { items, .. } => self.spread(place, items),
             RunEvent::Decided { approved, by, comment, .. } => {
                 let decision = Decision { approved: *approved, by: by.clone(), at, comment: comment.clone() };
                 if let Some(asked) = &mut self.steps[place].asked {
                     asked.decided = Some(decision);
                 }
                 // A gate is settled by the event that follows, like a step that was not approved.
-                if *approved && self.plan.steps()[place].work != (Work::Gate {}) {
+                if *approved && self.spec(place).work != (Work::Gate {}) {
                     self.wait(place, at);
                 }
             }
             RunEvent::StepGiven { result, .. } => {
-                if let Work::Signal { name } = &self.plan.steps()[place].work
-                    && let Some(signals) = self.signals.get_mut(name)
+                if let Work::Signal { name } = self.spec(place).work.clone()
+                    && let Some(signals) = self.signals.get_mut(&name)
                 {
                     signals.pop_front();
                 }
@@ -235,7 +238,7 @@ impl Run {
                     self.held -= 1;
                 }
             }
-            Phase::Pending | Phase::Settled(_) => {}
+            Phase::Pending | Phase::Spread | Phase::Settled(_) => {}
         }
     }
 
@@ -286,27 +289,39 @@ impl Run {
         self.go_on();
         (self.finished, self.stopping) = (None, None);
         self.deadline = at + self.plan.timeout();
-        let places: Vec<usize> = steps.iter().filter_map(|step| self.plan.place(step)).collect();
-        for place in &places {
-            if let Phase::Settled(status) = self.steps[*place].phase {
-                self.counts.take(status);
-                self.open += 1;
-            }
-            let attempts = std::mem::take(&mut self.steps[*place].attempts);
-            let audit_index = self.steps[*place].audit_index;
-            self.steps[*place] = StepRun { attempts, audit_index, ..StepRun::new(0) };
-        }
+        let places: Vec<usize> = steps.iter().filter_map(|step| self.place(step)).collect();
         self.ready.clear();
         self.doomed.clear();
+        self.gathered.clear();
+        for place in &places {
+            self.reset(*place);
+        }
         let plan = self.plan.clone();
         for place in places {
-            let needs = &plan.graph().needs[place];
-            let unmet = needs.iter().filter(|need| !self.steps[**need].is_satisfied()).count();
+            let unmet = match plan.graph().needs.get(place).filter(|_| self.steps[place].phase == Phase::Pending) {
+                Some(needs) => needs.iter().filter(|need| !self.steps[**need].is_satisfied()).count(),
+                None => continue,
+            };
             self.steps[place].unmet = unmet;
             if unmet == 0 {
                 self.ready.push_back(place);
             }
         }
+        self.begin_items();
+    }
+
+    fn reset(&mut self, place: usize) {
+        let Phase::Settled(status) = self.steps[place].phase else { return };
+        self.open += 1;
+        if !self.is_item(place) {
+            self.counts.take(status);
+        }
+        let state = &mut self.steps[place];
+        let (attempts, spread, item) = (std::mem::take(&mut state.attempts), state.spread.take(), state.item.take());
+        // Those of its items that did well are not done again.
+        let phase = if spread.is_some() { Phase::Spread } else { Phase::Pending };
+        let audit_index = state.audit_index;
+        *state = StepRun { phase, attempts, spread, item, audit_index, ..StepRun::new(0) };
     }
 
     /// A step has its final status: those that need it are a need nearer, or doomed.
@@ -317,12 +332,15 @@ impl Run {
         step.note = note;
         let to_blame = step.blocked_by.unwrap_or(place);
         // What has no data of its own hands on what it was handed.
-        let hands_on = matches!(self.plan.steps()[place].work, Work::Sleep { .. } | Work::Gate {});
-        if status.is_success() && self.plan.mode() == Mode::Pipeline && !hands_on {
+        let hands_on = matches!(self.spec(place).work, Work::Sleep { .. } | Work::Gate {});
+        if status.is_success() && self.plan.mode() == Mode::Pipeline && !hands_on && !self.is_item(place) {
             self.prev = self.steps[place].result().cloned();
         }
-        self.counts.add(status);
         self.open -= 1;
+        if self.is_item(place) {
+            return self.item_settled(place);
+        }
+        self.counts.add(status);
         let satisfies = self.steps[place].is_satisfied();
         let plan = self.plan.clone();
         for dependent in &plan.graph().dependents[place] {

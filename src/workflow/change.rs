@@ -87,7 +87,7 @@ impl Run {
     }
 
     fn planned(&mut self, place: usize, attempt: u32, planned: Arc<Planned>, at: DateTime<Utc>, advance: &mut Advance) {
-        let step = self.plan.steps()[place].clone();
+        let step = self.spec(place).clone();
         let event = RunEvent::ChangePlanned { step: step.id, attempt, planned: Arc::clone(&planned) };
         self.record(at, Subject::Step(place), event, advance);
         match &step.approve {
@@ -104,14 +104,14 @@ impl Run {
     pub(super) fn carry_out(&mut self, place: usize, at: DateTime<Utc>, advance: &mut Advance) {
         let state = &self.steps[place];
         let (Some(attempt), true) = (state.attempts.last().map(|last| last.n), state.change.is_some()) else { return };
-        let step = self.plan.steps()[place].id.clone();
+        let step = self.spec(place).id.clone();
         self.record(at, Subject::Step(place), RunEvent::ChangeBegun { step, attempt }, advance);
         self.call_with_plan(place, Call::Apply, at, advance);
     }
 
     pub(super) fn seek_outcome(&mut self, place: usize, at: DateTime<Utc>, advance: &mut Advance) {
         let Some(attempt) = self.steps[place].attempts.last().map(|last| last.n) else { return };
-        let step = self.plan.steps()[place].id.clone();
+        let step = self.spec(place).id.clone();
         self.record(at, Subject::Step(place), RunEvent::OutcomeSought { step, attempt }, advance);
         self.call_with_plan(place, Call::Settle, at, advance);
     }
@@ -123,7 +123,7 @@ impl Run {
         at: DateTime<Utc>,
         advance: &mut Advance,
     ) {
-        let (step, state) = (&self.plan.steps()[place], &self.steps[place]);
+        let (step, state) = (self.spec(place), &self.steps[place]);
         let (Some(doer), Some(change), Some(attempt)) = (self.doer(place), &state.change, state.attempts.last()) else {
             return;
         };
@@ -152,7 +152,7 @@ impl Run {
         at: DateTime<Utc>,
         advance: &mut Advance,
     ) -> Option<Answer> {
-        let step = self.plan.steps()[place].id.clone();
+        let step = self.spec(place).id.clone();
         let state = &self.steps[place];
         let (retry_after, detail) = match answer {
             Answer::Done(result) if result.output.status == Status::Ok => match Settled::from_output(&result.output) {

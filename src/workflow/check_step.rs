@@ -16,8 +16,11 @@ use crate::workflow::fault::below;
 use crate::workflow::fault::did_you_mean;
 use crate::workflow::plan::Mode;
 use crate::workflow::plan::OnFailure;
+use crate::workflow::run::item_of;
+use crate::workflow::spread::MOST_ITEMS;
 use crate::workflow::step::Approval;
 use crate::workflow::step::Doer;
+use crate::workflow::step::ForEach;
 use crate::workflow::step::Jitter;
 use crate::workflow::step::Retry;
 use crate::workflow::step::Task;
@@ -47,6 +50,7 @@ pub struct Draft {
     pub retry: Retry,
     pub approve: Option<Approval>,
     pub on_failure: Option<OnFailure>,
+    pub for_each: Option<ForEach>,
 }
 
 /// What a step is there for, and how long that may take.
@@ -79,6 +83,7 @@ pub fn step(value: &Value, pointer: &str, run: OfRun, world: &World, reader: &mu
             None => doer(fields, pointer, world, reader),
         },
     };
+    draft.for_each = for_each(fields, pointer, world, reader);
     let words = [("keep", OnFailure::Keep), ("rollback", OnFailure::Rollback)];
     let failure_pointer = below(pointer, "on_failure");
     draft.on_failure = fields.get("on_failure").and_then(|value| reader.word(value, &failure_pointer, &words));
@@ -132,13 +137,19 @@ impl Draft {
             retry: Retry::default(),
             approve: None,
             on_failure: None,
+            for_each: None,
         }
     }
 }
 
 fn id(value: &Value, pointer: &str, reader: &mut Reader) -> Option<StepId> {
     let text = reader.text(value, pointer)?;
-    StepId::new(text).map_err(|error| reader.fault(pointer, error.to_string())).ok()
+    let id = StepId::new(text).map_err(|error| reader.fault(pointer, error.to_string())).ok()?;
+    if item_of(&id).is_some() {
+        reader.fault(pointer, format!("`{id}` is the name of an item of a step with `for_each`"));
+        return None;
+    }
+    Some(id)
 }
 
 fn task(value: &Value, fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut Reader) -> Option<Job> {
@@ -222,6 +233,43 @@ fn default_doer(agent: &AgentId, facts: &AgentFacts, pointer: &str, world: &Worl
     let (tool, of_tool) = found?;
     let doer = Doer { agent: agent.clone(), tool: tool.clone(), facts: *of_tool };
     Some(Job { work: Work::Tool(doer), timeout: facts.timeout })
+}
+
+fn for_each(fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut Reader) -> Option<ForEach> {
+    let most_pointer = below(pointer, "max_parallel");
+    let max_parallel = fields.get("max_parallel").and_then(|value| {
+        let most =
+            value.as_u64().and_then(|most| usize::try_from(most).ok()).filter(|most| (1..=MOST_ITEMS).contains(most));
+        if most.is_none() {
+            reader.fault(&most_pointer, format!("must be a whole number from 1 to {MOST_ITEMS}"));
+        }
+        most
+    });
+    let Some(value) = fields.get("for_each") else {
+        if fields.contains_key("max_parallel") {
+            reader.fault(most_pointer, "is for a step with `for_each`");
+        }
+        return None;
+    };
+    let pointer = below(pointer, "for_each");
+    match value {
+        Value::Array(items) if items.len() > MOST_ITEMS => {
+            reader.fault(pointer, format!("{} items are more than the {MOST_ITEMS} allowed", items.len()));
+            return None;
+        }
+        Value::Array(_) => {}
+        Value::String(text) if text.starts_with("${") && text.ends_with('}') => {}
+        _ => {
+            reader.fault(pointer, "must be a list, or an expression such as `${inputs.hosts}` that gives one");
+            return None;
+        }
+    }
+    if larger_than(value, world.limits.max_value_bytes) {
+        reader.fault(pointer, format!("larger than the {} bytes allowed", world.limits.max_value_bytes));
+        return None;
+    }
+    let items = Template::parse(value.clone(), &pointer).map_err(|faults| reader.faults.extend(faults)).ok()?;
+    Some(ForEach { items, max_parallel })
 }
 
 fn input(value: &Value, pointer: &str, world: &World, reader: &mut Reader) -> Option<Template> {

@@ -42,8 +42,10 @@ pub const STEP: Keys = Keys {
         "on_failure",
         "sleep",
         "wait_for",
+        "for_each",
+        "max_parallel",
     ],
-    later: &["for_each", "max_parallel", "host", "playbook", "inputs"],
+    later: &["host", "playbook", "inputs"],
 };
 
 pub const APPROVE: Keys = Keys { of: "`approve`", known: &["role", "expires", "reason"], later: &[] };

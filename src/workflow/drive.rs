@@ -1,5 +1,6 @@
 //! Drives a run until there is nothing more to decide: begins what is ready or due, leaves out what cannot run, ends
 //! what is out of time, and asks for the next wake-up.
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +17,12 @@ use crate::workflow::advance::STOP_GRACE;
 use crate::workflow::event::RunEvent;
 use crate::workflow::expr::Scope;
 use crate::workflow::plan::Mode;
+use crate::workflow::plan::Plan;
 use crate::workflow::replay::Subject;
 use crate::workflow::run::Run;
 use crate::workflow::status::SkipCause;
 use crate::workflow::status::StepStatus;
+use crate::workflow::step::Step;
 use crate::workflow::step::Work;
 use crate::workflow::step_run::Phase;
 use crate::workflow::template::larger_than;
@@ -33,6 +36,8 @@ impl Run {
         while self.stopping.is_none() && self.paused_by.is_none() {
             if let Some(place) = self.doomed.pop_front() {
                 self.leave_out(place, at, advance);
+            } else if let Some(place) = self.gathered.pop_front() {
+                self.gather(place, at, advance);
             } else if let Some(place) = self.ready.pop_front() {
                 self.begin(place, at, advance);
             } else if let Some((_, place)) = self.timers.first().copied().filter(|(due, _)| *due <= at) {
@@ -45,6 +50,9 @@ impl Run {
         if let Some(stopping) = self.stopping {
             let patience_is_over = at >= stopping.since + STOP_GRACE;
             self.sweep(patience_is_over, at, advance);
+            while let Some(place) = self.gathered.pop_front() {
+                self.gather(place, at, advance);
+            }
         }
         if self.open == 0 {
             self.conclude(at, advance);
@@ -67,7 +75,7 @@ impl Run {
     /// Ends the run before its time: nothing is begun any more, what runs is told to stop.
     pub(super) fn stop(&mut self, event: RunEvent, at: DateTime<Utc>, advance: &mut Advance) {
         self.record(at, Subject::Run, event, advance);
-        for (step, state) in self.plan.steps().iter().zip(&self.steps) {
+        for (step, state) in self.steps() {
             if let (Phase::Running, Some(last)) = (state.phase, state.attempts.last()) {
                 advance.effects.push(Effect::Stop { step: step.id.clone(), attempt: last.n });
             }
@@ -80,9 +88,8 @@ impl Run {
             return;
         }
         let reason = self.stop_reason();
-        let plan = self.plan.clone();
-        for (place, step) in plan.steps().iter().enumerate() {
-            let id = step.id.clone();
+        for place in 0..self.steps.len() {
+            let id = self.spec(place).id.clone();
             let event = match self.steps[place].phase {
                 Phase::Pending => {
                     RunEvent::StepSkipped { step: id, cause: SkipCause::RunEnded, detail: reason.detail.clone() }
@@ -100,7 +107,7 @@ impl Run {
                     let reason = Reason::new(&reason.code, self.doer_name(place), detail);
                     RunEvent::StepEnded { step: id, status: StepStatus::Cancelled, reason }
                 }
-                Phase::Running | Phase::Settled(_) => continue,
+                Phase::Running | Phase::Spread | Phase::Settled(_) => continue,
             };
             self.record(at, Subject::Step(place), event, advance);
         }
@@ -140,8 +147,7 @@ impl Run {
             }
             _ => {}
         }
-        let plan = self.plan.clone();
-        let step = &plan.steps()[place];
+        let step = &self.kept(place);
         let subject = Subject::Step(place);
         let input = match self.prepare(place) {
             Ok(Prepared::Input(input)) => input,
@@ -154,6 +160,9 @@ impl Run {
                 return self.record(at, subject, event, advance);
             }
         };
+        if step.for_each.is_some() {
+            return self.begin_spread(place, at, advance);
+        }
         if matches!(step.work, Work::Sleep { .. } | Work::Signal { .. } | Work::Gate {}) {
             return self.hold(place, at, advance);
         }
@@ -179,9 +188,17 @@ impl Run {
         });
     }
 
+    fn kept(&self, place: usize) -> Kept {
+        if self.is_item(place) {
+            Kept::Item(Box::new(self.spec(place).clone()))
+        } else {
+            Kept::Planned(self.plan.clone(), place)
+        }
+    }
+
     /// How long an attempt that begins now may take.
     pub(super) fn time_for(&self, place: usize, at: DateTime<Utc>) -> Duration {
-        let step = &self.plan.steps()[place];
+        let step = self.spec(place);
         let deadline = self.steps[place].deadline;
         let until_deadline = deadline.map_or(step.timeout, |deadline| (deadline - at).to_std().unwrap_or_default());
         step.attempt_timeout.map_or(until_deadline, |longest| until_deadline.min(longest))
@@ -190,7 +207,7 @@ impl Run {
     /// The step begins once the learner has said who does it. Nothing is journalled yet: after a crash it is asked again.
     fn choose(&mut self, place: usize, advance: &mut Advance) {
         self.steps[place].choosing = true;
-        let step = &self.plan.steps()[place];
+        let step = self.spec(place);
         if let Some(task) = step.task() {
             let task = task.clone();
             advance.effects.push(Effect::Choose { step: step.id.clone(), task, timeout: step.timeout });
@@ -198,20 +215,25 @@ impl Run {
     }
 
     fn prepare(&self, place: usize) -> Result<Prepared, Reason> {
-        let (step, state) = (&self.plan.steps()[place], &self.steps[place]);
+        let (step, state) = (self.spec(place), &self.steps[place]);
         // Decided and rendered once: later attempts get what the first one got.
         let approved = state.asked.as_ref().and_then(|asked| asked.input.as_ref());
         if let Some(input) = approved.or(state.attempts.last().map(|attempt| &attempt.input)) {
             return Ok(Prepared::Input(Arc::clone(input)));
         }
+        let scope = &ItemScope { run: self, item: state.item.as_deref() };
         if let Some(when) = &step.when
-            && !when.is_true(self).map_err(|error| Reason::new("expression", "when", error.to_string()))?
+            && !when.is_true(scope).map_err(|error| Reason::new("expression", "when", error.to_string()))?
         {
             return Ok(Prepared::ConditionFalse(format!("`{}` is false", when.source())));
         }
+        if step.for_each.is_some() {
+            // Each of its items has one.
+            return Ok(Prepared::Input(Arc::new(Value::Null)));
+        }
         let input = match (&step.input, self.plan.mode(), &self.prev) {
             (Some(template), _, _) => {
-                template.render(self).map_err(|error| Reason::new("expression", "input", error.to_string()))?
+                template.render(scope).map_err(|error| Reason::new("expression", "input", error.to_string()))?
             }
             (None, Mode::Pipeline, Some(prev)) => Arc::new(prev.output.data.clone()),
             (None, _, _) => Arc::new(Value::Object(serde_json::Map::new())),
@@ -247,6 +269,46 @@ impl Run {
 enum Prepared {
     Input(Arc<Value>),
     ConditionFalse(String),
+}
+
+/// What the expressions of a step, or of one of its items, read.
+struct ItemScope<'r> {
+    run: &'r Run,
+    item: Option<&'r Value>,
+}
+
+impl Scope for ItemScope<'_> {
+    fn inputs(&self) -> &Value {
+        self.run.inputs()
+    }
+
+    fn prev(&self) -> &Value {
+        Scope::prev(self.run)
+    }
+
+    fn step(&self, id: &str) -> Option<(&'static str, &Value)> {
+        Scope::step(self.run, id)
+    }
+
+    fn item(&self) -> &Value {
+        self.item.unwrap_or(&Value::Null)
+    }
+}
+
+/// A step's specification that outlives a change of the run.
+enum Kept {
+    Planned(Plan, usize),
+    Item(Box<Step>),
+}
+
+impl Deref for Kept {
+    type Target = Step;
+    fn deref(&self) -> &Step {
+        match self {
+            Kept::Planned(plan, place) => &plan.steps()[*place],
+            Kept::Item(step) => step,
+        }
+    }
 }
 
 impl Scope for Run {

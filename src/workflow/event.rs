@@ -82,6 +82,11 @@ pub enum RunEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         digest: Option<Digest>,
     },
+    /// A step is done once for each of these.
+    StepSpread {
+        step: StepId,
+        items: Arc<Vec<Value>>,
+    },
     /// Somebody decided about a step that waits for that.
     Decided {
         step: StepId,
@@ -201,6 +206,7 @@ impl RunEvent {
             RunEvent::StepSkipped { .. } => "step_skipped",
             RunEvent::StepEnded { .. } => "step_ended",
             RunEvent::StepHeld { .. } => "step_held",
+            RunEvent::StepSpread { .. } => "step_spread",
             RunEvent::Decided { .. } => "decided",
             RunEvent::StepGiven { .. } => "step_given",
             RunEvent::ChangePlanned { .. } => "change_planned",
@@ -232,6 +238,7 @@ impl RunEvent {
             | RunEvent::StepSkipped { step, .. }
             | RunEvent::StepEnded { step, .. }
             | RunEvent::StepHeld { step, .. }
+            | RunEvent::StepSpread { step, .. }
             | RunEvent::Decided { step, .. }
             | RunEvent::StepGiven { step, .. }
             | RunEvent::ChangePlanned { step, .. }

@@ -25,7 +25,7 @@ use crate::workflow::step::Work;
 impl Run {
     /// Begins to wait, or goes on at once with a signal that is there already.
     pub(super) fn hold(&mut self, place: usize, at: DateTime<Utc>, advance: &mut Advance) {
-        let step = &self.plan.steps()[place];
+        let step = self.spec(place);
         let (on, until) = match &step.work {
             Work::Sleep { time } => (Hold::Time, at + *time),
             Work::Signal { name } => {
@@ -55,7 +55,7 @@ impl Run {
         advance: &mut Advance,
     ) {
         let digest = plan.or(input.as_deref()).map(digest_of);
-        let step = self.plan.steps()[place].id.clone();
+        let step = self.spec(place).id.clone();
         let held = RunEvent::StepHeld { step, on: Hold::Approval, until: at + approval.expires, input, digest };
         self.record(at, Subject::Step(place), held, advance);
     }
@@ -64,13 +64,13 @@ impl Run {
     fn give(&mut self, place: usize, data: Value, since: DateTime<Utc>, at: DateTime<Utc>, advance: &mut Advance) {
         let (output, duration_ms) = (Output::ok(data, Vec::new()), millis_between(since, at));
         let result = Arc::new(StepResult { output, findings: Vec::new(), duration_ms, usage: None });
-        let step = self.plan.steps()[place].id.clone();
+        let step = self.spec(place).id.clone();
         self.record(at, Subject::Step(place), RunEvent::StepGiven { step, result }, advance);
     }
 
     /// What a held step waited for did not come in time, or it waited for the time alone.
     pub(super) fn time_is_up(&mut self, place: usize, on: Hold, at: DateTime<Utc>, advance: &mut Advance) {
-        let reason = match (on, &self.plan.steps()[place].work) {
+        let reason = match (on, &self.spec(place).work) {
             (Hold::Time, _) => return self.give(place, Value::Null, at, at, advance),
             (_, Work::Signal { name }) => {
                 Reason::new("no_signal", name.as_str(), format!("the signal `{name}` did not come in time"))
@@ -89,7 +89,7 @@ impl Run {
         at: DateTime<Utc>,
         advance: &mut Advance,
     ) {
-        let (step, state) = (self.plan.steps()[place].id.clone(), &self.steps[place]);
+        let (step, state) = (self.spec(place).id.clone(), &self.steps[place]);
         let planned = state.attempts.last().filter(|last| state.is_at(last.n));
         let event = match planned.map(|last| (last.n, millis_between(last.started, at))) {
             Some((attempt, took)) => {
@@ -111,7 +111,7 @@ impl Run {
         advance: &mut Advance,
     ) -> bool {
         let waits = |place: &usize| {
-            let work = &self.plan.steps()[*place].work;
+            let work = &self.spec(*place).work;
             !self.steps[*place].is_settled() && matches!(work, Work::Signal { name: of_step } if *of_step == name)
         };
         let waiting: Vec<usize> = (0..self.steps.len()).filter(waits).collect();
@@ -143,7 +143,7 @@ impl Run {
             let why = comment.map(|comment| format!(": {comment}")).unwrap_or_default();
             let reason = Reason::new("not_approved", "approval", format!("{by} did not approve it{why}"));
             self.end_held(place, Status::Denied, reason, at, advance);
-        } else if self.plan.steps()[place].work == (Work::Gate {}) {
+        } else if self.spec(place).work == (Work::Gate {}) {
             let since = self.steps[place].asked().map_or(at, |asked| asked.at);
             self.give(place, json!({ "approved_by": by, "comment": comment }), since, at, advance);
         }

@@ -108,6 +108,7 @@ pub fn entry_for(run: &Run, event: &RunEvent, writer: Writer<'_>) -> Option<Entr
         | RunEvent::StepEnded { .. }
         | RunEvent::StepHeld { .. }
         | RunEvent::StepGiven { .. }
+        | RunEvent::StepSpread { .. }
         | RunEvent::StepCarried { .. }
         | RunEvent::ChangePlanned { .. }
         | RunEvent::OutcomeSought { .. }
@@ -119,7 +120,7 @@ pub fn entry_for(run: &Run, event: &RunEvent, writer: Writer<'_>) -> Option<Entr
 }
 
 fn doer_of<'r>(run: &'r Run, event: &RunEvent) -> Option<&'r Doer> {
-    run.doer(run.plan().place(event.step()?)?)
+    run.doer(run.place(event.step()?)?)
 }
 
 fn sha256(bytes: &[u8]) -> Digest {

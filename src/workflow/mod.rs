@@ -32,6 +32,7 @@ pub mod replay;
 pub mod result;
 pub mod run;
 pub mod schema;
+pub mod spread;
 pub mod status;
 pub mod step;
 pub mod step_run;

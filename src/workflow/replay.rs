@@ -55,16 +55,18 @@ impl Run {
         let steps = &state.steps;
         state.ready.retain(|place| steps[*place].phase == Phase::Pending);
         state.doomed.retain(|place| steps[*place].phase == Phase::Pending);
+        state.gathered.retain(|place| steps[*place].phase == Phase::Spread);
         Ok(state)
     }
 
     /// Moves a run that only looks on: its twin has decided upon the event, which therefore fits.
     pub fn follow(&mut self, at: DateTime<Utc>, event: &RunEvent) {
-        let place = event.step().and_then(|step| self.plan.place(step));
+        let place = event.step().and_then(|step| self.place(step));
         self.apply(at, place.map_or(Subject::Run, Subject::Step), event);
         // It begins nothing itself.
         self.ready.clear();
         self.doomed.clear();
+        self.gathered.clear();
     }
 
     /// A run that was accepted, and no more.
@@ -79,6 +81,8 @@ impl Run {
             open: steps.len(),
             ready: steps.iter().enumerate().filter(|(_, step)| step.unmet == 0).map(|(place, _)| place).collect(),
             steps,
+            items: Vec::new(),
+            gathered: VecDeque::new(),
             counts: Default::default(),
             running: 0,
             doomed: VecDeque::new(),
@@ -120,7 +124,7 @@ impl Run {
             };
             return if fits { Ok(Subject::Run) } else { Err(misfit) };
         };
-        let place = self.plan.place(id).ok_or_else(|| ReplayError::UnknownStep { run, seq, kind, step: id.clone() })?;
+        let place = self.place(id).ok_or_else(|| ReplayError::UnknownStep { run, seq, kind, step: id.clone() })?;
         let step = &self.steps[place];
         let fits = match event {
             RunEvent::StepStarted { attempt, .. } => {
@@ -142,6 +146,7 @@ impl Run {
             RunEvent::ChangeBegun { attempt, .. } | RunEvent::OutcomeSought { attempt, .. } => {
                 !step.is_settled() && step.is_at(*attempt) && step.change.is_some()
             }
+            RunEvent::StepSpread { .. } => step.phase == Phase::Pending && step.unmet == 0,
             RunEvent::Decided { .. } => step.held_on() == Some(Hold::Approval) && step.asked.is_some(),
             RunEvent::UndoBegun { .. } | RunEvent::UndoDone { .. } => {
                 self.undoing.is_some() && self.next_undo().is_some_and(|change| change.place == place)

@@ -48,6 +48,10 @@ pub struct Run {
     pub(super) deadline: DateTime<Utc>,
     pub(super) status: RunStatus,
     pub(super) steps: Vec<StepRun>,
+    /// Of steps with `for_each`, once they are begun: each is a step of its own.
+    pub(super) items: Vec<Step>,
+    /// Steps whose items have all settled.
+    pub(super) gathered: VecDeque<usize>,
     pub(super) counts: Counts,
     /// Steps that have not settled, and those of them that an agent is working on.
     pub(super) open: usize,
@@ -180,18 +184,36 @@ impl Run {
         self.seq
     }
 
-    /// In the order of the document.
+    /// In the order of the document; after them the items of those that were spread.
     pub fn steps(&self) -> impl Iterator<Item = (&Step, &StepRun)> {
-        self.plan.steps().iter().zip(&self.steps)
+        self.plan.steps().iter().chain(&self.items).zip(&self.steps)
+    }
+
+    /// What a step is to do.
+    pub fn spec(&self, place: usize) -> &Step {
+        let planned = self.plan.steps();
+        planned.get(place).unwrap_or_else(|| &self.items[place - planned.len()])
+    }
+
+    /// Where a step stands among all that `steps` gives.
+    pub fn place(&self, id: &StepId) -> Option<usize> {
+        let Some((parent, n)) = item_of(id) else { return self.plan.place(id) };
+        let first = self.steps[self.plan.place(&StepId::new(parent).ok()?)?].spread.as_ref()?;
+        (n < first.count).then_some(first.place + n)
+    }
+
+    /// It is one of the items of a step.
+    pub(super) fn is_item(&self, place: usize) -> bool {
+        place >= self.plan.steps().len()
     }
 
     pub fn step(&self, id: &StepId) -> Option<&StepRun> {
-        self.steps.get(self.plan.place(id)?)
+        self.steps.get(self.place(id)?)
     }
 
     /// Who does the step at this place, as the document says or as it was chosen; none: it has not been chosen yet.
     pub fn doer(&self, place: usize) -> Option<&Doer> {
-        let named = self.plan.steps().get(place)?.doer();
+        let named = self.steps.get(place).map(|_| self.spec(place))?.doer();
         named.or_else(|| self.steps[place].chosen.as_ref().map(|choice| &choice.doer))
     }
 
@@ -202,7 +224,7 @@ impl Run {
 
     /// The data of each step that gave any.
     pub fn results(&self) -> impl Iterator<Item = (&StepId, &Value)> {
-        self.steps().filter_map(|(step, state)| {
+        self.plan.steps().iter().zip(&self.steps).filter_map(|(step, state)| {
             let output = state.output().filter(|output| !output.data.is_null())?;
             Some((&step.id, &output.data))
         })
@@ -224,7 +246,7 @@ impl Run {
 
     /// What was done to undo the step, the newest change's last.
     pub fn undo_of(&self, step: &StepId) -> impl Iterator<Item = &Attempt> {
-        let place = self.plan.place(step);
+        let place = self.place(step);
         self.changes.iter().filter(move |change| Some(change.place) == place).flat_map(|change| &change.undo)
     }
 
@@ -235,7 +257,7 @@ impl Run {
 
     /// Remembers the audit index that the store gave to an entry of this run or of one of its steps.
     pub fn note_audit(&mut self, step: Option<&StepId>, index: u64) {
-        match step.and_then(|id| self.plan.place(id)) {
+        match step.and_then(|id| self.place(id)) {
             Some(place) => self.steps[place].audit_index = Some(index),
             None => self.audit_index = Some(index),
         }
@@ -245,4 +267,10 @@ impl Run {
     pub fn audit_index(&self) -> Option<u64> {
         self.audit_index
     }
+}
+
+/// `step[3]` as its two parts.
+pub(super) fn item_of(id: &StepId) -> Option<(&str, usize)> {
+    let (parent, n) = id.as_str().strip_suffix(']')?.split_once('[')?;
+    Some((parent, n.parse().ok()?))
 }

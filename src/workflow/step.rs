@@ -41,9 +41,21 @@ pub struct Step {
     /// Who has to agree before anything is done, or how a `Work::Gate` ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve: Option<Approval>,
+    /// It is done once for each of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<ForEach>,
     /// What its failure means for what the run changed; none: as the run says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ForEach {
+    /// A list, once it is rendered.
+    pub items: Template,
+    /// How many at a time; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<usize>,
 }
 
 /// What a step is there for.

@@ -28,6 +28,9 @@ pub struct StepRun {
     pub(super) asked: Option<Box<Asked>>,
     /// What it is to change on the host.
     pub(super) change: Option<Box<PlannedChange>>,
+    /// Its items, and the item that it is.
+    pub(super) spread: Option<Box<Spread>>,
+    pub(super) item: Option<Arc<Value>>,
     /// What a step that does no work ended with.
     pub(super) given: Option<Arc<StepResult>>,
     /// Needs that have not settled.
@@ -48,9 +51,25 @@ pub struct StepRun {
 pub(super) enum Phase {
     Pending,
     Running,
-    Waiting { until: DateTime<Utc> },
-    Held { on: Hold, until: DateTime<Utc> },
+    Waiting {
+        until: DateTime<Utc>,
+    },
+    Held {
+        on: Hold,
+        until: DateTime<Utc>,
+    },
+    /// Its items are done.
+    Spread,
     Settled(StepStatus),
+}
+
+/// Where the items of a step stand among the steps of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spread {
+    pub place: usize,
+    pub count: usize,
+    /// Those that have not settled.
+    pub open: usize,
 }
 
 /// A decision that was asked for.
@@ -115,6 +134,8 @@ impl StepRun {
             choosing: false,
             asked: None,
             change: None,
+            spread: None,
+            item: None,
             given: None,
             unmet,
             blocked_by: None,
@@ -130,7 +151,7 @@ impl StepRun {
     pub fn status(&self) -> StepStatus {
         match self.phase {
             Phase::Settled(status) => status,
-            Phase::Running => StepStatus::Running,
+            Phase::Running | Phase::Spread => StepStatus::Running,
             // Between two attempts the step is under way; refused before its first it has not begun.
             Phase::Waiting { .. } if !self.attempts.is_empty() => StepStatus::Running,
             Phase::Waiting { .. } | Phase::Pending => StepStatus::Pending,
@@ -152,7 +173,7 @@ impl StepRun {
     pub fn waiting_until(&self) -> Option<DateTime<Utc>> {
         match self.phase {
             Phase::Waiting { until } | Phase::Held { until, .. } => Some(until),
-            Phase::Pending | Phase::Running | Phase::Settled(_) => None,
+            Phase::Pending | Phase::Running | Phase::Spread | Phase::Settled(_) => None,
         }
     }
 
@@ -160,7 +181,7 @@ impl StepRun {
     pub fn held_on(&self) -> Option<Hold> {
         match self.phase {
             Phase::Held { on, .. } => Some(on),
-            Phase::Pending | Phase::Running | Phase::Waiting { .. } | Phase::Settled(_) => None,
+            Phase::Pending | Phase::Running | Phase::Spread | Phase::Waiting { .. } | Phase::Settled(_) => None,
         }
     }
 

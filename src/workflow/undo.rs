@@ -51,7 +51,7 @@ impl Run {
 
     fn undo_next(&mut self, at: DateTime<Utc>, advance: &mut Advance) {
         let Some(change) = self.next_undo() else { return self.finish(RunStatus::RolledBack, at, advance) };
-        let step = self.plan.steps()[change.place].id.clone();
+        let step = self.spec(change.place).id.clone();
         let (place, tried) = (change.place, change.undo.last().map_or(0, |last| last.n));
         let event = RunEvent::UndoBegun { step, attempt: tried + 1 };
         self.record(at, Subject::Step(place), event, advance);
@@ -62,7 +62,7 @@ impl Run {
     pub(super) fn repeat_undo(&mut self, advance: &mut Advance) {
         let Some(change) = self.next_undo() else { return };
         let (Some(doer), Some(last)) = (self.doer(change.place), change.undo.last()) else { return };
-        let step = &self.plan.steps()[change.place];
+        let step = self.spec(change.place);
         advance.effects.push(Effect::Undo {
             step: step.id.clone(),
             agent: doer.agent.clone(),
@@ -84,7 +84,7 @@ impl Run {
     ) -> bool {
         let awaited = self.next_undo().filter(|change| {
             self.undoing == Some(Undoing::Running)
-                && self.plan.steps()[change.place].id == *step
+                && self.spec(change.place).id == *step
                 && change.undo.last().is_some_and(|last| last.n == attempt)
         });
         let Some(change) = awaited else { return false };

@@ -7,6 +7,7 @@ mod meaning;
 mod model;
 mod pausing;
 mod recovery;
+mod spreading;
 mod support;
 mod tasks;
 mod undoing;
