@@ -54,6 +54,7 @@ mod store_cluster;
 mod store_faults;
 #[cfg(test)]
 mod stream;
+#[cfg(test)]
 mod supervision;
 #[cfg(test)]
 mod support;

@@ -176,3 +176,22 @@ fn what_others_changed_since_needs_a_person() {
     assert_eq!(tries.as_array().map(Vec::len), Some(1), "it does not help to try again: {tries:#}");
     assert_eq!(fs::read_to_string(scratch(&home, "a.txt")).expect("a file"), "theirs");
 }
+
+#[test]
+fn a_step_is_done_for_each_item_and_its_changes_are_undone_with_the_rest() {
+    let home = Home::new();
+    let service = Service::start(&home);
+    let mut each = write("w", "${item.path}", "${item.text}");
+    each["for_each"] = json!("${inputs.files}");
+    each["max_parallel"] = json!(2);
+    let files: Vec<Value> = (0..5).map(|n| json!({ "path": format!("f{n}"), "text": format!("t{n}") })).collect();
+    let steps = json!([each, echo("all", json!({ "n": "${steps.w.data.size()}" }))]);
+    let run =
+        service.submit(&json!({ "name": "each", "mode": "sequential", "inputs": { "files": files }, "steps": steps }));
+    let ended = service.finished(&run);
+    assert_eq!((&ended["status"], &ended["results"]["all"]), (&json!("succeeded"), &json!({ "n": 5 })), "{ended:#}");
+    assert_eq!(fs::read_to_string(scratch(&home, "f4")).expect("a file"), "t4");
+    assert_eq!(post(&service, &run, "undo", &json!({})).0, 202);
+    assert_eq!(service.finished(&run)["status"], "rolled_back");
+    assert!((0..5).all(|n| !scratch(&home, &format!("f{n}")).exists()));
+}
