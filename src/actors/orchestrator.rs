@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseFuture};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -224,7 +224,7 @@ impl Handler<WatchRun> for Orchestrator {
     type Result = MessageResult<WatchRun>;
 
     fn handle(&mut self, WatchRun(id): WatchRun, _: &mut Ctx<Self>) -> Self::Result {
-        MessageResult(self.nursery.runs.watch(id) as Option<watch::Receiver<u64>>)
+        MessageResult(self.nursery.runs.watch(id))
     }
 }
 

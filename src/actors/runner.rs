@@ -238,7 +238,7 @@ impl Runner {
             Ok(appended) => {
                 open.writing = false;
                 let effects = open.confirmed(rows, &appended);
-                self.berth.changes.send_modify(|count| *count += 1);
+                self.berth.progress.send_modify(|progress| progress.changes += 1);
                 self.setting.doors.teach.hand_over(open.take_lessons());
                 self.tell_watchers_soon(ctx);
                 for effect in effects {
@@ -339,6 +339,8 @@ impl Runner {
             }
             Effect::Finished => {
                 info!(run.id = %id, status = open.run.status().as_str(), "run {id} ended: {}", open.run.status().as_str());
+                let ended = open.shown().map(Arc::new);
+                self.berth.progress.send_modify(|progress| progress.ended = ended);
                 self.tell_watchers();
                 // With the actor end its timer and whatever it still waits for.
                 ctx.stop();

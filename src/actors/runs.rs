@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use crate::actors::runner::Runner;
 use crate::actors::slot::Ref;
 use crate::ids::RunId;
-use crate::messages::orchestrator::{StartError, StartRun};
+use crate::messages::orchestrator::{Progress, StartError, StartRun};
 use crate::workflow::advance::Trigger;
 use crate::workflow::record::StoredRun;
 
@@ -40,7 +40,7 @@ struct Listed {
     token: u64,
     life: u64,
     runner: Ref<Runner>,
-    changes: watch::Receiver<u64>,
+    progress: watch::Receiver<Progress>,
 }
 
 /// How the first life of a run begins. Every later one reads the journal.
@@ -65,8 +65,8 @@ pub(super) enum Beginning {
 pub(super) struct Berth {
     pub run: RunId,
     pub epoch: i64,
-    /// Counts the changes; closed when the run is no longer open.
-    pub changes: watch::Sender<u64>,
+    /// Closed when the run is no longer open.
+    pub progress: watch::Sender<Progress>,
     beginning: Mutex<Option<Beginning>>,
     token: u64,
     runs: Runs,
@@ -89,13 +89,13 @@ impl Runs {
 
     pub(super) fn berth(&self, run: RunId, epoch: i64, beginning: Beginning) -> Arc<Berth> {
         let token = self.0.next_token.fetch_add(1, Ordering::Relaxed);
-        let (changes, beginning) = (watch::Sender::new(0), Mutex::new(Some(beginning)));
-        Arc::new(Berth { run, epoch, changes, beginning, token, runs: self.clone() })
+        let (progress, beginning) = (watch::Sender::default(), Mutex::new(Some(beginning)));
+        Arc::new(Berth { run, epoch, progress, beginning, token, runs: self.clone() })
     }
 
     /// Lists a run that this life of their supervisor is about to start.
     pub(super) fn list(&self, berth: &Berth, runner: Ref<Runner>, life: u64) {
-        let listed = Listed { token: berth.token, life, runner, changes: berth.changes.subscribe() };
+        let listed = Listed { token: berth.token, life, runner, progress: berth.progress.subscribe() };
         self.0.open.write().insert(berth.run, listed);
     }
 
@@ -108,8 +108,8 @@ impl Runs {
         self.0.open.read().get(&run).map(|listed| listed.runner.clone())
     }
 
-    pub(super) fn watch(&self, run: RunId) -> Option<watch::Receiver<u64>> {
-        self.0.open.read().get(&run).map(|listed| listed.changes.clone())
+    pub(super) fn watch(&self, run: RunId) -> Option<watch::Receiver<Progress>> {
+        self.0.open.read().get(&run).map(|listed| listed.progress.clone())
     }
 
     pub(super) fn count(&self) -> usize {

@@ -34,10 +34,19 @@ pub struct StartRun {
 #[rtype(result = "Option<Run>")]
 pub struct GetRun(pub RunId);
 
-/// Follows a run: the number counts its changes, and the channel closes when the run has ended.
+/// Follows a run; the channel closes when the run is no longer open. None: it is not open.
 #[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "Option<watch::Receiver<u64>>")]
+#[rtype(result = "Option<watch::Receiver<Progress>>")]
 pub struct WatchRun(pub RunId);
+
+/// How far an open run has come.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// How often it has changed.
+    pub changes: u64,
+    /// The run as it ended, durable.
+    pub ended: Option<Arc<Run>>,
+}
 
 /// Has a run do something else than it was about to. False: it cannot, as it stands; look at it for the reason. Answers
 /// once the change is durable.

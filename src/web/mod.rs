@@ -30,4 +30,5 @@ pub mod stream;
 pub mod supervision;
 pub mod tokens;
 pub mod tools;
+pub mod waiting;
 pub mod workflows;

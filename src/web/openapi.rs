@@ -150,6 +150,11 @@ fn responses(method: &Method, shapes: &mut Shapes) -> Value {
     };
     let problem = json!({ "$ref": "#/components/responses/Problem" });
     let mut all = json!({ status.as_str(): answer, "default": problem });
+    if !method.or.is_empty() {
+        let either: Vec<_> = method.or.iter().map(|shape| shape(&mut shapes.given)).collect();
+        let content = json!({ "application/json": { "schema": { "anyOf": either } } });
+        all[StatusCode::OK.as_str()] = json!({ "description": said(StatusCode::OK), "content": content });
+    }
     if matches!(method.access, Access::Needs(_)) {
         all["401"] = problem.clone();
         all["403"] = problem;

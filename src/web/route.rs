@@ -35,6 +35,8 @@ pub struct Method {
     pub query: Option<Shape>,
     pub body: Option<Body>,
     pub answer: Answer,
+    /// What else it answers with 200, by what it was asked for.
+    pub or: Vec<Shape>,
     pub route: Route,
 }
 
@@ -79,7 +81,7 @@ pub fn delete(access: Access, summary: &'static str) -> Method {
 }
 
 fn method(names: &'static [&'static str], access: Access, summary: &'static str, route: Route) -> Method {
-    Method { names, access, summary, query: None, body: None, answer: Answer::Page, route }
+    Method { names, access, summary, query: None, body: None, answer: Answer::Page, or: Vec::new(), route }
 }
 
 impl Method {
@@ -98,6 +100,11 @@ impl Method {
 
     pub fn gives<T: JsonSchema>(self, status: StatusCode) -> Method {
         Method { answer: Answer::Json(status, SchemaGenerator::subschema_for::<T>), ..self }
+    }
+
+    pub fn or_gives<T: JsonSchema>(mut self) -> Method {
+        self.or.push(SchemaGenerator::subschema_for::<T>);
+        self
     }
 
     pub fn gives_other(self, media_type: &'static str) -> Method {

@@ -105,6 +105,8 @@ pub fn table() -> Vec<Resource> {
                     .query::<workflows::How>()
                     .takes_workflow()
                     .gives::<Accepted>(ACCEPTED)
+                    .or_gives::<api::run::Run>()
+                    .or_gives::<api::accepted::Checked>()
                     .to(workflows::submit),
             ],
         ),

@@ -20,11 +20,11 @@ use crate::messages::orchestrator::WatchRun;
 use crate::messages::port::Port;
 use crate::messages::store::ListRuns;
 use crate::messages::store::LoadRun;
-use crate::toolkit::duration;
 use crate::web::auth::Caller;
 use crate::web::body::json_body;
 use crate::web::error::ApiError;
 use crate::web::run_shape::{checked, replayed, shape};
+use crate::web::waiting::{self, Waited};
 use crate::workflow::check::check;
 use crate::workflow::fault::Fault;
 use crate::workflow::record::RunSummary;
@@ -46,8 +46,6 @@ pub struct Workflows {
 }
 
 const PAGE: u32 = 50;
-/// The longest wait that is granted; a caller asks again.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +53,8 @@ pub struct How {
     /// Only check the workflow: all its faults, or 200 with the plan.
     #[serde(default)]
     dry_run: bool,
+    /// Answer 200 with the run once it has ended; 202 if that takes longer than this, such as `30s`, 60 s at most.
+    wait: Option<String>,
 }
 
 pub async fn submit(
@@ -63,14 +63,24 @@ pub async fn submit(
     caller: Caller,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
+    let wait = how.wait.as_deref().map(waiting::granted).transpose()?;
     let document: Value = json_body(payload).await?;
     let plan = check(&document, &deps.world).map_err(faults)?;
     if how.dry_run {
         return Ok(HttpResponse::Ok().json(checked(&plan)));
     }
     let id = deps.start.ask(StartRun { plan, by: caller.to_string(), carried: Vec::new() }).await??;
+    let place = (LOCATION, format!("/api/v1/workflows/{id}"));
+    if let Some(wait) = wait {
+        // From now on it is accepted, and no fault may hide its id.
+        match ended(&deps, id, wait).await {
+            Ok(Some(run)) => return Ok(HttpResponse::Ok().insert_header(place).json(run)),
+            Ok(None) => {}
+            Err(fault) => tracing::debug!(run.id = %id, "run {id} is accepted and cannot be waited for: {fault}"),
+        }
+    }
     let answer = api::accepted::Accepted { workflow_id: id, status: RunStatus::Pending };
-    Ok(HttpResponse::Accepted().insert_header((LOCATION, format!("/api/v1/workflows/{id}"))).json(answer))
+    Ok(HttpResponse::Accepted().insert_header(place).json(answer))
 }
 
 pub async fn schema() -> Result<HttpResponse, ApiError> {
@@ -119,20 +129,24 @@ pub async fn show(
     patience: Query<Patience>,
 ) -> Result<HttpResponse, ApiError> {
     let run = run_id(&id)?;
-    if let Some(wait) = &patience.wait {
-        let wait = duration::parse(wait).map_err(|cause| ApiError::BadRequest(format!("`wait`: {cause}")))?;
-        until_ended(&deps, run, wait.min(LONGEST_WAIT)).await?;
-    }
-    Ok(HttpResponse::Ok().json(current(&deps, run).await?))
+    let waited = match &patience.wait {
+        Some(wait) => ended(&deps, run, waiting::granted(wait)?).await?,
+        None => None,
+    };
+    let shown = match waited {
+        Some(ended) => ended,
+        None => current(&deps, run).await?,
+    };
+    Ok(HttpResponse::Ok().json(shown))
 }
 
-/// Waits for the end of a run that has not ended, but not for ever.
-async fn until_ended(deps: &Workflows, run: RunId, wait: Duration) -> Result<(), ApiError> {
-    let Some(mut changes) = deps.watch.ask(WatchRun(run)).await? else { return Ok(()) };
-    // The channel closes with the run.
-    let ended = async { while changes.changed().await.is_ok() {} };
-    tokio::time::timeout(wait, ended).await.unwrap_or_default();
-    Ok(())
+/// The run, once it has ended; none: it has not within this time.
+async fn ended(deps: &Workflows, run: RunId, wait: Duration) -> Result<Option<api::run::Run>, ApiError> {
+    Ok(match waiting::until_ended(&deps.watch, run, wait).await? {
+        Waited::Ended(ended) => Some(shape(&ended, deps.node.clone())),
+        Waited::NotOpen => Some(current(deps, run).await?),
+        Waited::StillOpen => None,
+    })
 }
 
 /// From the engine, which has every open run; else from the journal, which has all of them.
@@ -185,7 +199,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::messages::orchestrator::StartError;
+    use crate::messages::orchestrator::{Progress, StartError};
     use crate::web::asked::{Answer, ask, request};
     use crate::web::fakes::{GOOD, edges, run, stored};
     use crate::web::routes::Edges;
@@ -270,7 +284,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_wait_lasts_until_the_run_has_ended() {
-        let (changes, receiver) = watch::channel(0);
+        let (progress, receiver) = watch::channel(Progress::default());
         let looks = Arc::new(AtomicUsize::new(0));
         let mut edges = edges();
         edges.workflows.watch = Port::answering(move |_| Ok(Some(receiver.clone())));
@@ -281,16 +295,48 @@ mod tests {
         });
         let seen = Arc::clone(&looks);
         let ender = actix_web::rt::spawn(async move {
-            changes.send(1).expect("someone waits");
+            progress.send(Progress { changes: 1, ended: None }).expect("someone waits");
             tokio::task::yield_now().await;
             assert_eq!(seen.load(Ordering::SeqCst), 0, "a change is not the end");
-            drop(changes);
+            drop(progress);
         });
         let answer = ask(edges, request(&format!("GET /api/v1/workflows/{ID}?wait=30s"))).await;
         ender.await.expect("it ran");
         assert_eq!((answer.status, looks.load(Ordering::SeqCst)), (200, 1));
         let unreadable = ask(accepting(), request(&format!("GET /api/v1/workflows/{ID}?wait=soon"))).await;
         assert_eq!(unreadable.status, 400);
+    }
+
+    #[actix_web::test]
+    async fn one_who_submits_and_waits_gets_the_run_as_it_ended() {
+        let (progress, receiver) = watch::channel(Progress::default());
+        let mut edges = accepting();
+        edges.workflows.watch = Port::answering(move |_| Ok(Some(receiver.clone())));
+        edges.workflows.load = Port::answering(|_| panic!("what is at hand was read from the store"));
+        let ended = Progress { changes: 4, ended: Some(Arc::new(run())) };
+        actix_web::rt::spawn(async move { progress.send(ended).expect("someone waits") });
+        let asked = || request("POST /api/v1/workflows?wait=30s").set_payload(GOOD);
+        let answer = ask(edges, asked()).await;
+        assert_eq!((answer.status, answer.header("location")), (200, format!("/api/v1/workflows/{ID}").as_str()));
+        assert_eq!(answer.json()["name"], run().plan().name());
+        let refused = request("POST /api/v1/workflows?wait=soon").set_payload(GOOD);
+        let mut edges = accepting();
+        edges.workflows.start = Port::answering(|_| panic!("started, and the caller told that it was not"));
+        assert_eq!(ask(edges, refused).await.status, 400);
+    }
+
+    #[actix_web::test]
+    async fn a_run_that_takes_longer_or_cannot_be_waited_for_is_accepted_all_the_same() {
+        let (progress, receiver) = watch::channel(Progress::default());
+        let mut slow = accepting();
+        slow.workflows.watch = Port::answering(move |_| Ok(Some(receiver.clone())));
+        let mut blind = accepting();
+        blind.workflows.watch = crate::web::fakes::shut();
+        for edges in [slow, blind] {
+            let answer = ask(edges, request("POST /api/v1/workflows?wait=10ms").set_payload(GOOD)).await;
+            assert_eq!((answer.status, &answer.json()["workflow_id"]), (202, &json!(ID)));
+        }
+        drop(progress);
     }
 
     #[actix_web::test]
