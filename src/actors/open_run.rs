@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 use tracing::trace;
 
+use crate::actors::keys_in_flight::HeldKey;
 use crate::ids::{NodeId, RunId, StepId};
 use crate::learning::lesson::{Lesson, lesson_of};
 use crate::messages::orchestrator::StartError;
@@ -14,7 +15,7 @@ use crate::toolkit::cx::CancelFlag;
 use crate::workflow::advance::{Advance, Effect, Trigger};
 use crate::workflow::event::RunEvent;
 use crate::workflow::journal::{Writer, row_for};
-use crate::workflow::record::{Appended, RunHeader, RunOutcome, StoredRun};
+use crate::workflow::record::{Appended, Registration, RunHeader, RunOutcome, StoredRun};
 use crate::workflow::replay::ReplayError;
 use crate::workflow::run::Run;
 
@@ -45,6 +46,8 @@ pub struct OpenRun {
     durable: Option<Run>,
     /// An append had an unknown outcome: the run may be stored already.
     doubtful: bool,
+    /// Until the first append is confirmed: the key that came with the submission.
+    key: Option<HeldKey>,
     /// Who submitted it and waits for the first append.
     submitter: Option<oneshot::Sender<Result<RunId, StartError>>>,
     /// Who waits until so many of `rows` are durable.
@@ -55,8 +58,10 @@ pub struct OpenRun {
 }
 
 impl OpenRun {
-    pub fn accepted(run: Run, submitter: oneshot::Sender<Result<RunId, StartError>>) -> Self {
-        Self::new(run, None, Some(submitter))
+    pub fn accepted(run: Run, key: Option<HeldKey>, submitter: oneshot::Sender<Result<RunId, StartError>>) -> Self {
+        let mut open = Self::new(run, None, Some(submitter));
+        open.key = key;
+        open
     }
 
     /// From the journal.
@@ -79,6 +84,7 @@ impl OpenRun {
             effects: Vec::new(),
             durable,
             doubtful: false,
+            key: None,
             submitter,
             waiting: Vec::new(),
             attempts: HashMap::new(),
@@ -113,7 +119,14 @@ impl OpenRun {
             finished,
         });
         let status = self.run.status().as_str().to_owned();
-        Ok(Some(AppendRun { run, header: accepted.then(|| header(&self.run)), rows, status, outcome }))
+        let header = accepted.then(|| header(&self.run));
+        let registration = accepted.then(|| self.registration());
+        Ok(Some(AppendRun { run, header, registration, rows, status, outcome }))
+    }
+
+    fn registration(&self) -> Registration {
+        let submission = self.key.as_ref().map(|key| key.submission.clone());
+        Registration { by: self.run.by().to_owned(), agents: self.run.plan().agents(), submission }
     }
 
     /// The first `rows` rows are durable: tells those who wait, and gives the effects that may be performed now.
@@ -141,6 +154,7 @@ impl OpenRun {
                 trace!("who steered run {} does not wait any more", self.run.id());
             }
         }
+        self.key = None;
         if let Some(submitter) = self.submitter.take() {
             // Who submitted may have gone; the run is accepted all the same.
             drop(submitter.send(Ok(self.run.id())));
@@ -187,6 +201,13 @@ impl OpenRun {
         let Some(submitter) = self.submitter.take() else { return false };
         drop(submitter.send(Err(StartError::NotDurable { detail: detail.to_owned() })));
         true
+    }
+
+    /// Another run was started by the key of this one, which therefore is certainly not stored.
+    pub fn give_way(&mut self, run: RunId, same: bool) {
+        if let Some(submitter) = self.submitter.take() {
+            drop(submitter.send(Err(StartError::KeyTaken { run, same })));
+        }
     }
 
     /// The run as others may see it: never ahead of the journal.

@@ -20,6 +20,7 @@ use crate::actors::context::Ctx;
 use crate::actors::dynamic::handle::{Dynamic, Vacancy};
 use crate::actors::engine_doors::RETRY;
 use crate::actors::home::Home;
+use crate::actors::keys_in_flight::KeysInFlight;
 use crate::actors::runner::{CONFIRM, Runner, Setting, Steered, left_alone, unknown};
 use crate::actors::runs::{Beginning, Recovered, Runs};
 use crate::ids::RunId;
@@ -41,6 +42,7 @@ pub struct Nursery {
     /// The threads that runs live on, each on one of them.
     pub homes: Arc<[Arc<Home>]>,
     pub runs: Runs,
+    pub keys: KeysInFlight,
 }
 
 pub struct Orchestrator {
@@ -130,16 +132,17 @@ impl Orchestrator {
 
     fn admit(
         &self,
-        StartRun { plan, by }: StartRun,
+        StartRun { plan, by, submission }: StartRun,
     ) -> Result<impl Future<Output = Result<RunId, StartError>> + 'static, StartError> {
         let epoch = self.recovered()?;
+        let id = RunId(Uuid::now_v7());
+        let key = submission.map(|submission| self.nursery.keys.hold(&by, submission, id)).transpose()?;
         let vacancy = self.nursery.crowd.reserve().map_err(|_| {
             let (open, limit) = self.nursery.crowd.occupancy();
             StartError::TooMany { open, limit }
         })?;
-        let id = RunId(Uuid::now_v7());
         let (submitter, accepted) = oneshot::channel();
-        let started = self.nursery.begin(vacancy, id, epoch, Beginning::Accepted { plan, by, submitter });
+        let started = self.nursery.begin(vacancy, id, epoch, Beginning::Accepted { plan, by, key, submitter });
         let answered = async move {
             started.await.map_err(|refusal| StartError::NotDurable { detail: refusal.to_string() })?;
             accepted.await.unwrap_or_else(|_| Err(unknown("the run was started again before the database confirmed")))

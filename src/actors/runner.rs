@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseFuture};
+use chrono::{DateTime, Utc};
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
 use crate::actors::context::Ctx;
 use crate::actors::engine_doors::{Confirmed, Doors, RETRY};
+use crate::actors::keys_in_flight::HeldKey;
 use crate::actors::open_run::OpenRun;
 use crate::actors::run_news::{RunNews, TOGETHER};
 use crate::actors::runs::{Beginning, Berth, Share};
@@ -84,17 +86,19 @@ impl Runner {
         &mut self,
         plan: Plan,
         by: String,
+        key: Option<HeldKey>,
         submitter: oneshot::Sender<Result<RunId, StartError>>,
         ctx: &mut Ctx<Self>,
     ) {
-        let now = clock::wall();
+        // Lists find it by the time in its id: it was accepted at that very moment.
+        let now = self.id().begun().unwrap_or_else(clock::wall);
         let (run, advance) = if self.holding_back && plan.priority() != Priority::Critical {
             Run::accept_paused(self.id(), plan, by, RECOVERY.to_owned(), now)
         } else {
             Run::accept(self.id(), plan, by, now)
         };
-        self.open = Some(OpenRun::accepted(run, submitter));
-        self.take(advance, ctx);
+        self.open = Some(OpenRun::accepted(run, key, submitter));
+        self.take_at(now, advance, ctx);
     }
 
     fn take_up(&mut self, stored: StoredRun, ctx: &mut Ctx<Self>) {
@@ -188,8 +192,12 @@ impl Runner {
 
     /// Queues what was decided, and begins to journal it unless an append is under way.
     fn take(&mut self, advance: Advance, ctx: &mut Ctx<Self>) {
+        self.take_at(clock::wall(), advance, ctx);
+    }
+
+    fn take_at(&mut self, now: DateTime<Utc>, advance: Advance, ctx: &mut Ctx<Self>) {
         let Some(open) = &mut self.open else { return };
-        open.queue(advance, clock::wall());
+        open.queue(advance, now);
         self.running.set(open.run.running_steps());
         if !open.writing {
             self.write(ctx);
@@ -233,6 +241,10 @@ impl Runner {
                 return ctx.fail(format!("another service writes for node {}", self.setting.node));
             }
             StoreError::Unknown { .. } => open.doubt(),
+            StoreError::KeyTaken { run, same } => {
+                open.give_way(run, same);
+                return ctx.stop();
+            }
             // A run that nobody was promised and that is certainly not stored is simply refused.
             StoreError::Unreachable { .. } | StoreError::Refused { .. } if open.refuse(&detail) => return ctx.stop(),
             StoreError::Refused { .. } => return self.compare_journal(detail, ctx),
@@ -337,7 +349,7 @@ impl Actor for Runner {
     fn started(&mut self, ctx: &mut Ctx<Self>) {
         self.keep_to_restraint(ctx);
         match self.berth.take_beginning() {
-            Beginning::Accepted { plan, by, submitter } => self.accept(plan, by, submitter, ctx),
+            Beginning::Accepted { plan, by, key, submitter } => self.accept(plan, by, key, submitter, ctx),
             Beginning::Stored(stored) => self.take_up(stored, ctx),
             Beginning::Unread => self.read_journal(ctx),
         }
