@@ -220,6 +220,7 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
     let (watch_spec, alerts) = watch::watch(config, &parts, sights)?;
     let doors = edges::Doors {
         reader: &data.reader,
+        submissions: &data.submissions,
         signer: &signer,
         auditor: &auditor,
         orchestrator: &orchestrator,

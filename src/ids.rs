@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -202,6 +203,14 @@ impl<K: Kind> JsonSchema for Name<K> {
 #[serde(transparent)]
 #[schemars(inline)]
 pub struct RunId(pub Uuid);
+
+impl RunId {
+    /// The millisecond that a version-7 UUID begins with.
+    pub fn begun(self) -> Option<DateTime<Utc>> {
+        let millis = i64::try_from(self.0.as_u128() >> 80).ok().filter(|_| self.0.get_version_num() == 7)?;
+        DateTime::from_timestamp_millis(millis)
+    }
+}
 
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,8 +20,9 @@ use crate::actors::context::Ctx;
 use crate::actors::dynamic::handle::{Dynamic, Vacancy};
 use crate::actors::engine_doors::RETRY;
 use crate::actors::home::Home;
-use crate::actors::open_run::trigger_of;
-use crate::actors::runner::{CONFIRM, Runner, Setting, Steered, left_alone, unknown};
+use crate::actors::keys_in_flight::KeysInFlight;
+use crate::actors::open_run::{left_alone, trigger_of};
+use crate::actors::runner::{CONFIRM, Runner, Setting, Steered, unknown};
 use crate::actors::runs::{Beginning, Recovered, Runs};
 use crate::ids::RunId;
 use crate::messages::orchestrator::{EngineStatus, GetEngineStatus, GetRun, StartError, StartRun, SteerRun, WatchRun};
@@ -40,6 +41,7 @@ pub struct Nursery {
     /// The threads that runs live on, each on one of them.
     pub homes: Arc<[Arc<Home>]>,
     pub runs: Runs,
+    pub keys: KeysInFlight,
 }
 
 pub struct Orchestrator {
@@ -148,15 +150,20 @@ impl Orchestrator {
         self.epoch.ok_or_else(|| StartError::NotDurable { detail: detail() })
     }
 
-    fn admit(&self, order: StartRun) -> Result<impl Future<Output = Result<RunId, StartError>> + 'static, StartError> {
+    fn admit(
+        &self,
+        mut order: StartRun,
+    ) -> Result<impl Future<Output = Result<RunId, StartError>> + 'static, StartError> {
         let epoch = self.recovered()?;
+        let id = RunId(Uuid::now_v7());
+        let submission = order.submission.take();
+        let key = submission.map(|submission| self.nursery.keys.hold(&order.by, submission, id)).transpose()?;
         let vacancy = self.nursery.crowd.reserve().map_err(|_| {
             let (open, limit) = self.nursery.crowd.occupancy();
             StartError::TooMany { open, limit }
         })?;
-        let id = RunId(Uuid::now_v7());
         let (submitter, accepted) = oneshot::channel();
-        let started = self.nursery.begin(vacancy, id, epoch, Beginning::Accepted { order, submitter });
+        let started = self.nursery.begin(vacancy, id, epoch, Beginning::Accepted { order, key, submitter });
         let answered = async move {
             started.await.map_err(|refusal| StartError::NotDurable { detail: refusal.to_string() })?;
             accepted.await.unwrap_or_else(|_| Err(unknown("the run was started again before the database confirmed")))

@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseFuture};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::actors::context::Ctx;
 use crate::actors::engine_doors::{Confirmed, Doors, RETRY};
-use crate::actors::open_run::{OpenRun, trigger_of};
+use crate::actors::keys_in_flight::HeldKey;
+use crate::actors::open_run::{OpenRun, left_alone, trigger_of};
 use crate::actors::run_news::{RunNews, TOGETHER};
 use crate::actors::runs::{Beginning, Berth, Share};
 use crate::clock;
@@ -25,7 +27,6 @@ use crate::ids::{NodeId, RunId};
 use crate::messages::agent::RunStep;
 use crate::messages::orchestrator::{GetRun, RECOVERY, StartError, StartRun, SteerRun};
 use crate::recovery::action::Restraint;
-use crate::toolkit::causes::with_causes;
 use crate::toolkit::change::Call;
 use crate::toolkit::cx::CancelFlag;
 use crate::workflow::advance::{Acceptance, Advance, Effect, Trigger};
@@ -63,16 +64,6 @@ pub(super) fn unknown(detail: &str) -> StartError {
     StartError::NotDurable { detail: format!("{detail}; the outcome is unknown") }
 }
 
-/// A run that cannot be taken up stays as it is; what else is open goes on.
-pub(super) fn left_alone(id: RunId, fault: &dyn std::error::Error) {
-    error!(
-        run.id = %id,
-        "run {id} cannot be taken up and stays as it is: {}. Bring the row back from a backup and start the service \
-         again, or give the run up: UPDATE ledger.runs SET status = 'failed', finished = now() WHERE run_id = '{id}'",
-        with_causes(fault)
-    );
-}
-
 impl Runner {
     pub(super) fn new(berth: Arc<Berth>, setting: Setting) -> Self {
         let (running, holding_back) = (berth.share(), setting.restraint.borrow().hold_back);
@@ -85,15 +76,18 @@ impl Runner {
 
     fn accept(
         &mut self,
-        StartRun { plan, by, carried }: StartRun,
+        StartRun { plan, by, carried, .. }: StartRun,
+        key: Option<HeldKey>,
         submitter: oneshot::Sender<Result<RunId, StartError>>,
         ctx: &mut Ctx<Self>,
     ) {
+        // Lists find it by the time in its id: it was accepted at that very moment.
+        let now = self.id().begun().unwrap_or_else(clock::wall);
         let waits = self.holding_back && plan.priority() != Priority::Critical;
         let paused_by = waits.then(|| RECOVERY.to_owned());
-        let (run, advance) = Run::accept_as(self.id(), Acceptance { plan, by, carried, paused_by }, clock::wall());
-        self.open = Some(OpenRun::accepted(run, submitter));
-        self.take(advance, ctx);
+        let (run, advance) = Run::accept_as(self.id(), Acceptance { plan, by, carried, paused_by }, now);
+        self.open = Some(OpenRun::accepted(run, key, submitter));
+        self.take_at(now, advance, ctx);
     }
 
     fn take_up(&mut self, stored: StoredRun, ctx: &mut Ctx<Self>) {
@@ -209,8 +203,12 @@ impl Runner {
 
     /// Queues what was decided, and begins to journal it unless an append is under way.
     fn take(&mut self, advance: Advance, ctx: &mut Ctx<Self>) {
+        self.take_at(clock::wall(), advance, ctx);
+    }
+
+    fn take_at(&mut self, now: DateTime<Utc>, advance: Advance, ctx: &mut Ctx<Self>) {
         let Some(open) = &mut self.open else { return };
-        open.queue(advance, clock::wall());
+        open.queue(advance, now);
         self.running.set(open.run.running_steps());
         if !open.writing {
             self.write(ctx);
@@ -254,6 +252,10 @@ impl Runner {
                 return ctx.fail(format!("another service writes for node {}", self.setting.node));
             }
             StoreError::Unknown { .. } => open.doubt(),
+            StoreError::KeyTaken { run, same } => {
+                open.give_way(run, same);
+                return ctx.stop();
+            }
             // A run that nobody was promised and that is certainly not stored is simply refused.
             StoreError::Unreachable { .. } | StoreError::Refused { .. } if open.refuse(&detail) => return ctx.stop(),
             StoreError::Refused { .. } => return self.compare_journal(detail, ctx),
@@ -370,7 +372,7 @@ impl Actor for Runner {
     fn started(&mut self, ctx: &mut Ctx<Self>) {
         self.keep_to_restraint(ctx);
         match self.berth.take_beginning() {
-            Beginning::Accepted { order, submitter } => self.accept(order, submitter, ctx),
+            Beginning::Accepted { order, key, submitter } => self.accept(order, key, submitter, ctx),
             Beginning::Stored(stored) => self.take_up(*stored, ctx),
             Beginning::Reopened { stored, trigger, asker } => self.reopen(*stored, trigger, asker, ctx),
             Beginning::Unread => self.read_journal(ctx),

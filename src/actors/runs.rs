@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
+use crate::actors::keys_in_flight::HeldKey;
 use crate::actors::runner::Runner;
 use crate::actors::slot::Ref;
 use crate::ids::RunId;
@@ -47,6 +48,7 @@ struct Listed {
 pub(super) enum Beginning {
     Accepted {
         order: StartRun,
+        key: Option<HeldKey>,
         /// Who submitted it and waits for the first append.
         submitter: oneshot::Sender<Result<RunId, StartError>>,
     },

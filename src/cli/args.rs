@@ -134,6 +134,9 @@ pub struct SubmitArgs {
     /// Only check the workflow; store and run nothing
     #[arg(long, conflicts_with = "wait")]
     pub dry_run: bool,
+    /// Sent again with the same key, the same workflow is not run again
+    #[arg(long, value_name = "KEY", conflicts_with = "dry_run")]
+    pub idempotency_key: Option<String>,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -336,6 +339,8 @@ mod tests {
             "submit flow.yaml --wait --input root=/etc",
             "submit host-baseline --dry-run --output json",
             "runs list --status failed --limit 5",
+            "runs list --agent PACER --label team:red --label a:b --since 2026-11-25T00:00:00Z",
+            "submit flow.yaml --idempotency-key k",
             "runs watch 0190f5a2-0000-7000-8000-000000000000",
             "agents run PACER",
             "agents predict disk --context kind=smart",

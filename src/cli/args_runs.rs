@@ -1,25 +1,12 @@
 //! The options of `dsmil runs`.
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use crate::cli::args::key_value;
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum RunsCommand {
     /// List runs, newest first
-    List {
-        /// Only runs of this status
-        #[arg(long)]
-        status: Option<String>,
-        /// Only runs of this name
-        #[arg(long)]
-        name: Option<String>,
-        /// How many
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
-        limit: u32,
-        /// Go on where an earlier list ended
-        #[arg(long)]
-        cursor: Option<String>,
-    },
+    List(RunsListArgs),
     /// Show a run with its steps
     Show { id: String },
     /// Follow a run until it has ended; the exit status follows it
@@ -70,6 +57,34 @@ pub enum RunsCommand {
         #[arg(long)]
         comment: Option<String>,
     },
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunsListArgs {
+    /// Only runs of this status
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Only runs of this name
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Only runs that this agent takes part in
+    #[arg(long)]
+    pub agent: Option<String>,
+    /// Only runs with this label; may be given more than once
+    #[arg(long = "label", value_name = "KEY:VALUE")]
+    pub labels: Vec<String>,
+    /// Only runs accepted at this time or later, such as 2026-11-25T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only runs accepted before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// How many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub limit: u32,
+    /// Go on where an earlier list ended
+    #[arg(long)]
+    pub cursor: Option<String>,
 }
 
 fn json(text: &str) -> Result<serde_json::Value, String> {

@@ -2,7 +2,7 @@
 use serde_json::json;
 
 use crate::api::accepted::Accepted;
-use crate::cli::args_runs::RunsCommand;
+use crate::cli::args_runs::{RunsCommand, RunsListArgs};
 use crate::cli::fail::Failure;
 use crate::cli::follow;
 use crate::cli::render;
@@ -13,8 +13,9 @@ pub fn runs(shell: &Shell, command: RunsCommand) -> Result<(), Failure> {
     shell.wait_for(async {
         let client = shell.client()?;
         match command {
-            RunsCommand::List { status, name, limit, cursor } => {
-                let runs = client.runs(&RunFilter { status, name, limit, cursor }).await?;
+            RunsCommand::List(RunsListArgs { status, name, agent, labels, since, until, limit, cursor }) => {
+                let filter = RunFilter { status, name, agent, labels, since, until, limit, cursor };
+                let runs = client.runs(&filter).await?;
                 shell.show(&runs, render::run::list)
             }
             RunsCommand::Show { id } => shell.show(&client.run(&id).await?, render::run::show),

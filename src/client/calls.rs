@@ -36,6 +36,12 @@ use crate::client::http::Client;
 pub struct RunFilter {
     pub status: Option<String>,
     pub name: Option<String>,
+    pub agent: Option<String>,
+    /// `key:value`, all of them.
+    pub labels: Vec<String>,
+    /// RFC 3339.
+    pub since: Option<String>,
+    pub until: Option<String>,
     pub limit: u32,
     pub cursor: Option<String>,
 }
@@ -45,16 +51,28 @@ impl Client {
         self.post("/api/v1/workflows", Some(document)).await
     }
 
+    /// However often it is sent with this key, it is run once.
+    pub async fn submit_once(&self, document: &Value, key: &str) -> Result<Accepted, ClientError> {
+        self.post_with("/api/v1/workflows", document, ("Idempotency-Key", key)).await
+    }
+
     pub async fn check(&self, document: &Value) -> Result<Checked, ClientError> {
         self.post("/api/v1/workflows?dry_run=true", Some(document)).await
     }
 
     pub async fn runs(&self, filter: &RunFilter) -> Result<Runs, ClientError> {
         let mut path = format!("/api/v1/workflows?limit={}", filter.limit);
-        for (key, value) in [("status", &filter.status), ("name", &filter.name), ("cursor", &filter.cursor)] {
-            if let Some(value) = value {
-                path.push_str(&format!("&{key}={}", encoded(value)));
-            }
+        let single = [
+            ("status", &filter.status),
+            ("name", &filter.name),
+            ("agent", &filter.agent),
+            ("since", &filter.since),
+            ("until", &filter.until),
+            ("cursor", &filter.cursor),
+        ];
+        let single = single.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        for (key, value) in single.chain(filter.labels.iter().map(|label| ("label", label))) {
+            path.push_str(&format!("&{key}={}", encoded(value)));
         }
         self.get(&path).await
     }

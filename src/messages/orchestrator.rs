@@ -9,6 +9,7 @@ use crate::ids::{Digest, RunId, SignalName, StepId};
 use crate::workflow::fork::Carried;
 use crate::workflow::plan::Plan;
 use crate::workflow::run::Run;
+use crate::workflow::submission::Submission;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
@@ -16,6 +17,12 @@ pub enum StartError {
     NotDurable { detail: String },
     #[error("{open} runs are open already; the limit is {limit}")]
     TooMany { open: usize, limit: usize },
+    /// Ask again: then it is known which run the key has started, or that it has started none.
+    #[error("a submission with the same idempotency key is being stored")]
+    KeyInFlight,
+    /// Nothing was started. `same`: with the same body.
+    #[error("its idempotency key has started run {run}")]
+    KeyTaken { run: RunId, same: bool },
 }
 
 /// Accepts a run; answers once it is durable.
@@ -27,6 +34,8 @@ pub struct StartRun {
     pub by: String,
     /// Steps of it that another run has done.
     pub carried: Vec<Carried>,
+    /// With it, of all requests of the same key and principal one alone starts a run.
+    pub submission: Option<Submission>,
 }
 
 /// A run that has not ended, or ended a moment ago; none: ask the store.

@@ -107,6 +107,7 @@ pub fn edges() -> Edges {
             steer: Port::answering(|_| Ok(Ok(false))),
             load: Port::answering(|_| Ok(Ok(None))),
             list: shut(),
+            find: shut(),
             world: Arc::clone(&world),
             node: NodeId::new("n1").expect("a node id"),
         },

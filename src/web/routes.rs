@@ -31,6 +31,7 @@ use crate::web::error::no_route;
 use crate::web::health;
 use crate::web::health::Health;
 use crate::web::hosts::Hosts;
+use crate::web::idempotency;
 use crate::web::learner;
 use crate::web::learner::Learner;
 use crate::web::openapi;
@@ -40,6 +41,7 @@ use crate::web::playbooks::Playbooks;
 use crate::web::route::Access;
 use crate::web::route::{ADMIN, OPERATOR, VIEWER};
 use crate::web::route::{Method, Resource, at, delete, get, post};
+use crate::web::run_list;
 use crate::web::sessions;
 use crate::web::sessions::Sessions;
 use crate::web::steering;
@@ -60,6 +62,9 @@ const OK: StatusCode = StatusCode::OK;
 const CREATED: StatusCode = StatusCode::CREATED;
 const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
 const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
+const KEY: &str = "Sent again with the same key and body, a submission is answered with the run of the first one (and \
+    `Idempotent-Replayed: true`), as long as keys are kept; with another body by 422, and while the first one is being \
+    stored by 409. 1 to 255 visible ASCII characters";
 const TEXT: &str = "text/plain";
 
 /// What the routes need, file by file. Only taken apart here: a handler sees its own part.
@@ -98,11 +103,12 @@ pub fn table() -> Vec<Resource> {
             "/api/v1/workflows",
             [
                 get(VIEWER, "List runs, newest first")
-                    .query::<workflows::Filter>()
+                    .query::<run_list::Filter>()
                     .gives::<api::run::Runs>(OK)
-                    .to(workflows::list),
+                    .to(run_list::list),
                 post(OPERATOR, "Submit a workflow; it is durable when this is answered")
                     .query::<workflows::How>()
+                    .header(idempotency::HEADER, KEY)
                     .takes_workflow()
                     .gives::<Accepted>(ACCEPTED)
                     .or_gives::<api::run::Run>()

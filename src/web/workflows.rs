@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{HeaderName, HeaderValue, LOCATION};
 use actix_web::web::{Data, Path, Payload, Query};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,21 +14,25 @@ use crate::api::run::RunStatus;
 use crate::ids::NodeId;
 use crate::ids::RunId;
 use crate::messages::orchestrator::GetRun;
+use crate::messages::orchestrator::StartError;
 use crate::messages::orchestrator::StartRun;
 use crate::messages::orchestrator::SteerRun;
 use crate::messages::orchestrator::WatchRun;
 use crate::messages::port::Port;
+use crate::messages::store::FindSubmission;
 use crate::messages::store::ListRuns;
 use crate::messages::store::LoadRun;
 use crate::web::auth::Caller;
 use crate::web::body::json_body;
 use crate::web::error::ApiError;
+use crate::web::idempotency::{Key, REPLAYED};
 use crate::web::run_shape::{checked, replayed, shape};
 use crate::web::waiting::{self, Waited};
 use crate::workflow::check::check;
 use crate::workflow::fault::Fault;
-use crate::workflow::record::RunSummary;
+use crate::workflow::record::KnownSubmission;
 use crate::workflow::schema;
+use crate::workflow::submission::Submission;
 use crate::workflow::world::World;
 
 /// What these routes need.
@@ -40,12 +44,11 @@ pub struct Workflows {
     pub steer: Port<SteerRun>,
     pub load: Port<LoadRun>,
     pub list: Port<ListRuns>,
+    pub find: Port<FindSubmission>,
     /// What documents are checked against.
     pub world: Arc<World>,
     pub node: NodeId,
 }
-
-const PAGE: u32 = 50;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -61,59 +64,67 @@ pub async fn submit(
     deps: Data<Workflows>,
     how: Query<How>,
     caller: Caller,
+    key: Key,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let wait = how.wait.as_deref().map(waiting::granted).transpose()?;
     let document: Value = json_body(payload).await?;
+    let by = caller.to_string();
+    let submission = key.0.filter(|_| !how.dry_run).map(|key| Submission::new(key, &document));
+    // Before the check: what was accepted once is so, even if the service would refuse it by now.
+    if let Some(submission) = &submission
+        && let Some(known) = find(&deps, &by, submission).await?
+    {
+        return repeated(submission, known.run, known.body == submission.body);
+    }
     let plan = check(&document, &deps.world).map_err(faults)?;
     if how.dry_run {
         return Ok(HttpResponse::Ok().json(checked(&plan)));
     }
-    let id = deps.start.ask(StartRun { plan, by: caller.to_string(), carried: Vec::new() }).await??;
-    let place = (LOCATION, format!("/api/v1/workflows/{id}"));
+    let id = match (
+        deps.start.ask(StartRun { plan, by, carried: Vec::new(), submission: submission.clone() }).await?,
+        submission,
+    ) {
+        (Ok(id), _) => id,
+        (Err(StartError::KeyTaken { run, same }), Some(submission)) => return repeated(&submission, run, same),
+        (Err(refusal), _) => return Err(refusal.into()),
+    };
     if let Some(wait) = wait {
         // From now on it is accepted, and no fault may hide its id.
         match ended(&deps, id, wait).await {
-            Ok(Some(run)) => return Ok(HttpResponse::Ok().insert_header(place).json(run)),
+            Ok(Some(run)) => {
+                let place = (LOCATION, format!("/api/v1/workflows/{id}"));
+                return Ok(HttpResponse::Ok().insert_header(place).json(run));
+            }
             Ok(None) => {}
             Err(fault) => tracing::debug!(run.id = %id, "run {id} is accepted and cannot be waited for: {fault}"),
         }
     }
-    let answer = api::accepted::Accepted { workflow_id: id, status: RunStatus::Pending };
-    Ok(HttpResponse::Accepted().insert_header(place).json(answer))
+    Ok(accepted(id, None))
+}
+
+async fn find(deps: &Workflows, by: &str, submission: &Submission) -> Result<Option<KnownSubmission>, ApiError> {
+    let (principal, key) = (by.to_owned(), submission.key.clone());
+    Ok(deps.find.ask(FindSubmission { principal, key }).await??)
+}
+
+/// The answer to a submission whose key has started a run already.
+fn repeated(submission: &Submission, run: RunId, same: bool) -> Result<HttpResponse, ApiError> {
+    if same { Ok(accepted(run, Some(REPLAYED))) } else { Err(ApiError::KeyReused { key: submission.key.clone(), run }) }
+}
+
+fn accepted(run: RunId, mark: Option<(HeaderName, HeaderValue)>) -> HttpResponse {
+    let mut response = HttpResponse::Accepted();
+    response.insert_header((LOCATION, format!("/api/v1/workflows/{run}")));
+    if let Some(mark) = mark {
+        response.insert_header(mark);
+    }
+    response.json(api::accepted::Accepted { workflow_id: run, status: RunStatus::Pending })
 }
 
 pub async fn schema() -> Result<HttpResponse, ApiError> {
     let schema = schema::schema().map_err(|cause| ApiError::Unreadable(format!("the workflow schema: {cause}")))?;
     Ok(HttpResponse::Ok().content_type("application/schema+json").json(schema))
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Filter {
-    /// Only runs in this state.
-    status: Option<RunStatus>,
-    /// Only runs of this name.
-    name: Option<String>,
-    /// How many at most; 50 if left out.
-    #[schemars(range(min = 1, max = 500))]
-    limit: Option<u32>,
-    /// `next` of the page before.
-    #[schemars(extend("format" = "uuid"))]
-    cursor: Option<String>,
-}
-
-pub async fn list(deps: Data<Workflows>, filter: Query<Filter>) -> Result<HttpResponse, ApiError> {
-    let Filter { status, name, limit, cursor } = filter.into_inner();
-    let before = cursor.map(|cursor| run_id(&cursor)).transpose()?;
-    let limit = limit.unwrap_or(PAGE);
-    if !(1..=500).contains(&limit) {
-        return Err(ApiError::BadRequest(format!("`limit` is {limit}; it may be 1 to 500")));
-    }
-    let status = status.map(|status| status.as_str().to_owned());
-    let page = deps.list.ask(ListRuns { status, name, limit, before }).await??;
-    let workflows = page.runs.into_iter().map(summary).collect::<Result<_, _>>()?;
-    Ok(HttpResponse::Ok().json(api::run::Runs { workflows, next: page.next.map(|run| run.to_string()) }))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -172,25 +183,6 @@ pub(super) fn no_run(run: RunId) -> ApiError {
     ApiError::NotFound(format!("there is no run `{run}`"))
 }
 
-fn summary(run: RunSummary) -> Result<api::run::RunSummary, ApiError> {
-    let status = serde_json::from_value(run.status.as_str().into())
-        .map_err(|cause| ApiError::Unreadable(format!("status of run {}: {cause}", run.header.run)))?;
-    Ok(api::run::RunSummary {
-        workflow_id: run.header.run,
-        name: run.header.name,
-        mode: run.header.mode,
-        status,
-        success_rate: run.outcome.as_ref().and_then(|outcome| outcome.success_rate),
-        execution_time_ms: run.outcome.as_ref().map(|outcome| outcome.execution_time_ms),
-        coverage: run.outcome.as_ref().and_then(|outcome| outcome.coverage),
-        audit_index: run.audit_index,
-        node: run.node,
-        accepted: run.header.accepted,
-        finished: run.outcome.map(|outcome| outcome.finished),
-        labels: run.header.labels,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -199,7 +191,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::messages::orchestrator::{Progress, StartError};
+    use crate::messages::orchestrator::Progress;
     use crate::web::asked::{Answer, ask, request};
     use crate::web::fakes::{GOOD, edges, run, stored};
     use crate::web::routes::Edges;
@@ -262,6 +254,57 @@ mod tests {
             Port::answering(|_| Ok(Err(StartError::NotDurable { detail: "the database is down".to_owned() })));
         let answer = post(edges, GOOD).await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
+    }
+
+    #[actix_web::test]
+    async fn a_key_that_has_started_a_run_starts_no_other() {
+        let submission = |text: &str| {
+            let body = serde_json::from_str(text).expect("JSON");
+            Submission::new("k".parse().expect("a key"), &body)
+        };
+        let run: RunId = ID.parse().expect("a run id");
+        let send = async |mut edges: Edges, known: Option<&str>, keys: &[&str], body: &'static str| {
+            let known = known.map(|text| KnownSubmission { run, body: submission(text).body });
+            edges.workflows.find = Port::answering(move |asked: FindSubmission| {
+                assert_eq!((asked.principal.as_str(), asked.key.as_str()), ("token:admin", "k"));
+                Ok(Ok(known))
+            });
+            let asked = request("POST /api/v1/workflows").set_payload(body);
+            let asked = keys.iter().fold(asked, |asked, key| asked.append_header(("Idempotency-Key", *key)));
+            ask(edges, asked).await
+        };
+        let mut first = edges();
+        first.workflows.start = Port::answering(move |start: StartRun| {
+            assert_eq!(start.submission, Some(submission(GOOD)));
+            Ok(Ok(run))
+        });
+        let answer = send(first, None, &["k"], GOOD).await;
+        assert_eq!((answer.status, answer.header("idempotent-replayed")), (202, ""));
+        // Here a start would be refused: the door is shut.
+        let again = send(edges(), Some(GOOD), &["\"k\""], GOOD).await;
+        assert_eq!((again.status, again.header("idempotent-replayed")), (202, "true"));
+        assert_eq!(again.header("location"), format!("/api/v1/workflows/{ID}"));
+        assert_eq!(again.json(), json!({ "workflow_id": ID, "status": "pending" }));
+        let other = send(edges(), Some("{\"steps\":[]}"), &["k"], GOOD).await;
+        assert_eq!(
+            (other.status, other.json()["type"].as_str()),
+            (422, Some("urn:dsmil:problem:idempotency-key-reused"))
+        );
+        for bad in [["", "k"].as_slice(), &["a b"], &["k", "k"], &["\"k"]] {
+            assert_eq!(send(accepting(), None, bad, GOOD).await.status, 400, "{bad:?}");
+        }
+        // Between the look and the start another request was faster.
+        let refused = |error: StartError| {
+            let mut edges = edges();
+            edges.workflows.start = Port::answering(move |_| Ok(Err(error.clone())));
+            edges
+        };
+        let flying = send(refused(StartError::KeyInFlight), None, &["k"], GOOD).await;
+        assert_eq!((flying.status, flying.header("retry-after")), (409, "1"));
+        let same = send(refused(StartError::KeyTaken { run, same: true }), None, &["k"], GOOD).await;
+        assert_eq!((same.status, same.header("idempotent-replayed")), (202, "true"));
+        let other = send(refused(StartError::KeyTaken { run, same: false }), None, &["k"], GOOD).await;
+        assert_eq!(other.status, 422);
     }
 
     #[actix_web::test]
@@ -337,20 +380,5 @@ mod tests {
             assert_eq!((answer.status, &answer.json()["workflow_id"]), (202, &json!(ID)));
         }
         drop(progress);
-    }
-
-    #[actix_web::test]
-    async fn the_list_passes_its_filter_on() {
-        let mut edges = edges();
-        edges.workflows.list = Port::answering(|asked: ListRuns| {
-            assert_eq!((asked.status.as_deref(), asked.limit), (Some("failed"), 7));
-            assert_eq!(asked.before.map(|run| run.to_string()).as_deref(), Some(ID));
-            Ok(Ok(crate::workflow::record::RunPage { runs: Vec::new(), next: asked.before }))
-        });
-        let line = format!("GET /api/v1/workflows?status=failed&limit=7&cursor={ID}");
-        assert_eq!(ask(edges, request(&line)).await.json(), json!({ "workflows": [], "next": ID }));
-        for bad in ["limit=0", "limit=501", "status=odd", "cursor=x"] {
-            assert_eq!(ask(accepting(), request(&format!("GET /api/v1/workflows?{bad}"))).await.status, 400, "{bad}");
-        }
     }
 }

@@ -1,14 +1,13 @@
 //! The checked graph of a workflow. A `Plan` cannot be wrong: it comes from `check`, or from the journal, where it was
 //! pinned when the run was accepted, and is then put through the same rules again.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::ids::RunId;
-use crate::ids::StepId;
+use crate::ids::{AgentId, RunId, StepId};
 use crate::workflow::fork;
 use crate::workflow::graph::Graph;
 use crate::workflow::graph::GraphError;
@@ -162,6 +161,12 @@ impl Plan {
     /// In the order of the document.
     pub fn steps(&self) -> &[Step] {
         &self.0.outline.steps
+    }
+
+    /// Those that the document names, each once.
+    pub fn agents(&self) -> Vec<AgentId> {
+        let named = self.steps().iter().filter_map(Step::doer).map(|doer| doer.agent.clone());
+        named.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     pub fn step(&self, id: &StepId) -> Option<&Step> {

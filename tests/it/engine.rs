@@ -44,8 +44,11 @@ fn a_task_is_given_to_whom_the_learner_chooses_and_the_choice_is_journalled() {
     with_engine(outside.clone(), Vec::new(), async |engine| {
         let steps = json!([{"id": "a", "task": "anything"}, {"id": "b", "task": "not a word"}]);
         let plan = check(&json!({"mode": "parallel", "steps": steps}), &world()).expect("a plan");
-        let run =
-            engine.port().ask(StartRun { plan, by: "token:test".into(), carried: Vec::new() }).await.expect("answered");
+        let run = engine
+            .port()
+            .ask(StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None })
+            .await
+            .expect("answered");
         ended(&engine, run.expect("accepted")).await;
     });
     let kinds: Vec<String> = outside.stored.lock().iter().flat_map(|a| a.rows.iter().map(|r| r.kind.clone())).collect();
@@ -86,8 +89,11 @@ fn for_a_run_that_was_cancelled_the_learner_is_asked_no_more() {
     with_engine(outside.clone(), Vec::new(), async |engine| {
         let document = json!({"name": "later", "steps": [{"id": "a", "task": "later", "timeout": "10m"}]});
         let plan = check(&document, &world()).expect("a plan");
-        let started =
-            engine.port().ask(StartRun { plan, by: "token:test".into(), carried: Vec::new() }).await.expect("answered");
+        let started = engine
+            .port()
+            .ask(StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None })
+            .await
+            .expect("answered");
         let run = started.expect("accepted");
         while outside.put_off.load(Ordering::Relaxed) < 3 {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -136,7 +142,7 @@ fn one_who_asks_again_waits_for_what_was_asked_before() {
         let plan = check(&document, &world()).expect("a plan");
         let run = engine
             .port()
-            .ask(StartRun { plan, by: "token:test".into(), carried: Vec::new() })
+            .ask(StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None })
             .await
             .expect("answered")
             .expect("accepted");
@@ -162,8 +168,9 @@ fn thousands_of_runs_are_open_at_once_and_all_end() {
         outside.gate.send_replace(true);
         let began = real_now();
         let port = engine.port::<StartRun>();
-        let starting =
-            (0..many).map(|_| port.ask(StartRun { plan: plan(), by: "token:test".into(), carried: Vec::new() }));
+        let starting = (0..many).map(|_| {
+            port.ask(StartRun { plan: plan(), by: "token:test".into(), carried: Vec::new(), submission: None })
+        });
         let starting: Vec<_> = starting.collect();
         for started in starting {
             started.await.expect("answered").expect("accepted");

@@ -55,6 +55,8 @@ mod store_faults;
 #[cfg(test)]
 mod stream;
 #[cfg(test)]
+mod submissions;
+#[cfg(test)]
 mod supervision;
 #[cfg(test)]
 mod support;

@@ -172,7 +172,14 @@ fn a_run_whose_journal_went_on_without_it_reads_it_again() {
             body: json!({ "kind": "paused", "by": "token:before" }),
             entry: None,
         };
-        let append = AppendRun { run, header: None, rows: vec![foreign], status: "paused".into(), outcome: None };
+        let append = AppendRun {
+            run,
+            header: None,
+            registration: None,
+            rows: vec![foreign],
+            status: "paused".into(),
+            outcome: None,
+        };
         outside.stored.lock().push(append);
         outside.fates.lock().push_back(Fate::Refused);
         outside.gate.send_replace(false);

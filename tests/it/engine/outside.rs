@@ -233,7 +233,11 @@ pub async fn ended(engine: &Ref<Orchestrator>, run: RunId) {
 }
 
 pub async fn start(engine: &Ref<Orchestrator>) -> Result<RunId, StartError> {
-    engine.port().ask(StartRun { plan: plan(), by: "token:test".into(), carried: Vec::new() }).await.expect("answered")
+    engine
+        .port()
+        .ask(StartRun { plan: plan(), by: "token:test".into(), carried: Vec::new(), submission: None })
+        .await
+        .expect("answered")
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long it takes is no matter of the paused time")]
