@@ -18,11 +18,11 @@ use uuid::Uuid;
 use crate::actors::child::{ChildOptions, Place, Restart};
 use crate::actors::context::Ctx;
 use crate::actors::dynamic::handle::{Dynamic, Vacancy};
-use crate::actors::engine_doors::RETRY;
+use crate::actors::engine_doors::{RETRY, unknown};
 use crate::actors::home::Home;
 use crate::actors::keys_in_flight::KeysInFlight;
 use crate::actors::open_run::{left_alone, trigger_of};
-use crate::actors::runner::{CONFIRM, Runner, Setting, Steered, unknown};
+use crate::actors::runner::{CONFIRM, Runner, Setting, Steered};
 use crate::actors::runs::{Beginning, Recovered, Runs};
 use crate::ids::RunId;
 use crate::messages::orchestrator::{EngineStatus, GetEngineStatus, GetRun, StartError, StartRun, SteerRun, WatchRun};
@@ -141,7 +141,12 @@ impl Orchestrator {
             engine.nursery.runs.note_recovered(recovered);
             engine.epoch = Some(recovered.epoch);
             let doors = engine.nursery.setting.doors.clone();
-            ctx.spawn(async move { doors.teach_ended().await }.into_actor(engine));
+            let runs = engine.nursery.runs.clone();
+            let (teaching, looking) = (doors.clone(), async move { doors.in_need().await });
+            ctx.spawn(looking.into_actor(engine).map(move |in_need, _, _| {
+                in_need.into_iter().for_each(|run| runs.note_need(run, true));
+            }));
+            ctx.spawn(async move { teaching.teach_ended().await }.into_actor(engine));
         }));
     }
 
@@ -251,6 +256,7 @@ impl Handler<GetEngineStatus> for Orchestrator {
         MessageResult(EngineStatus {
             open_runs: runs.count(),
             running_steps: runs.running_steps(),
+            in_need: runs.in_need(),
             recovered: self.epoch.is_some(),
         })
     }

@@ -14,10 +14,10 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MessageR
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::actors::context::Ctx;
-use crate::actors::engine_doors::{Confirmed, Doors, RETRY};
+use crate::actors::engine_doors::{Confirmed, Doors, RETRY, unknown};
 use crate::actors::keys_in_flight::HeldKey;
 use crate::actors::open_run::{OpenRun, left_alone, trigger_of};
 use crate::actors::run_news::{RunNews, TOGETHER};
@@ -33,6 +33,7 @@ use crate::workflow::advance::{Acceptance, Advance, Effect, Trigger};
 use crate::workflow::plan::Priority;
 use crate::workflow::record::{StoreError, StoredRun};
 use crate::workflow::run::Run;
+use crate::workflow::status::RunStatus;
 
 /// One who submits or steers is told so if the database has not confirmed by then; it goes on being tried.
 pub(super) const CONFIRM: Duration = Duration::from_secs(20);
@@ -58,10 +59,6 @@ pub struct Runner {
     holding_back: bool,
     /// Watchers are about to be told.
     news_due: bool,
-}
-
-pub(super) fn unknown(detail: &str) -> StartError {
-    StartError::NotDurable { detail: format!("{detail}; the outcome is unknown") }
 }
 
 impl Runner {
@@ -340,7 +337,12 @@ impl Runner {
                 }
             }
             Effect::Finished => {
-                info!(run.id = %id, status = open.run.status().as_str(), "run {id} ended: {}", open.run.status().as_str());
+                let status = open.run.status();
+                info!(run.id = %id, status = status.as_str(), "run {id} ended: {}", status.as_str());
+                if status == RunStatus::NeedsHuman {
+                    error!(run.id = %id, "what run {id} changed could not be undone: `dsmil runs show {id}` says what is left");
+                }
+                self.berth.note_need(status == RunStatus::NeedsHuman);
                 let ended = open.shown().map(Arc::new);
                 self.berth.progress.send_modify(|progress| progress.ended = ended);
                 self.tell_watchers();

@@ -2,7 +2,7 @@
 //!
 //! A run is listed from the moment it is admitted until its supervisor has let it go: what takes it off the list is
 //! the end of its recipe.
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -26,6 +26,8 @@ struct Shared {
     running_steps: AtomicUsize,
     next_token: AtomicU64,
     recovered: Mutex<Option<Recovered>>,
+    /// Runs whose changes could not be undone.
+    in_need: Mutex<BTreeSet<RunId>>,
 }
 
 /// That the journal of the last start was read.
@@ -122,6 +124,20 @@ impl Runs {
         self.0.running_steps.load(Ordering::Relaxed)
     }
 
+    /// Whether a person has to look after the run.
+    pub(super) fn note_need(&self, run: RunId, is_in_need: bool) {
+        let mut in_need = self.0.in_need.lock();
+        if is_in_need {
+            in_need.insert(run)
+        } else {
+            in_need.remove(&run)
+        };
+    }
+
+    pub(super) fn in_need(&self) -> usize {
+        self.0.in_need.lock().len()
+    }
+
     pub(super) fn share(&self) -> Share {
         Share { runs: self.clone(), mine: 0 }
     }
@@ -131,6 +147,10 @@ impl Berth {
     /// To the first who asks: how the run begins.
     pub fn take_beginning(&self) -> Beginning {
         self.beginning.lock().take().unwrap_or(Beginning::Unread)
+    }
+
+    pub fn note_need(&self, is_in_need: bool) {
+        self.runs.note_need(self.run, is_in_need);
     }
 
     pub fn share(&self) -> Share {

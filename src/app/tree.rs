@@ -220,6 +220,7 @@ pub fn engine(
         load_open: data.reader.port_for(Priority::Critical),
         load: data.reader.port_for(Priority::Critical),
         load_unlearned: data.reader.port(),
+        list: data.reader.port(),
         feed,
         choose: learner.port(),
         teach,

@@ -115,6 +115,8 @@ pub struct GetEngineStatus;
 pub struct EngineStatus {
     pub open_runs: usize,
     pub running_steps: usize,
+    /// Runs whose changes could not be undone.
+    pub in_need: usize,
     /// False until the journal of the last start has been read.
     pub recovered: bool,
 }

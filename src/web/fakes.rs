@@ -78,7 +78,7 @@ pub fn edges() -> Edges {
     let head = SignedHead { size: 3, root: Digest([7; 32]), note: "dsmil/n1\n3\n\n".to_owned() };
     let again = head.clone();
     let status = StoreStatus { version: "PostgreSQL 18".to_owned(), migrations: Vec::new(), size_bytes: 1 };
-    let engine = EngineStatus { open_runs: 0, running_steps: 0, recovered: true };
+    let engine = EngineStatus { open_runs: 0, running_steps: 0, in_need: 0, recovered: true };
     let catalog = Arc::new(Catalog::default());
     let world = Arc::new(world());
     Edges {

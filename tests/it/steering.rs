@@ -175,6 +175,20 @@ fn what_others_changed_since_needs_a_person() {
     let tries = step(&ended, "a")["undo"].clone();
     assert_eq!(tries.as_array().map(Vec::len), Some(1), "it does not help to try again: {tries:#}");
     assert_eq!(fs::read_to_string(scratch(&home, "a.txt")).expect("a file"), "theirs");
+    let firing = |service: &Service| {
+        let alerts = service.get("/api/v1/alerts").json()["alerts"].clone();
+        let is_it = |alert: &Value| alert["rule"] == "run-needs-person" && alert["state"] == "firing";
+        alerts.as_array().is_some_and(|alerts| alerts.iter().any(is_it))
+    };
+    until("an alert", || firing(&service).then_some(()));
+    service.kill();
+
+    let service = Service::start(&home);
+    fs::write(scratch(&home, "a.txt"), "ours").expect("write");
+    until("the alert of the last start", || firing(&service).then_some(()));
+    assert_eq!(post(&service, &run, "undo", &json!({})).0, 202, "the person has mended it");
+    assert_eq!(service.finished(&run)["status"], "rolled_back");
+    until("the end of the alert", || (!firing(&service)).then_some(()));
 }
 
 #[test]

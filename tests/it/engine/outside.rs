@@ -25,7 +25,7 @@ use dsmil::toolkit::cx::CancelFlag;
 use dsmil::toolkit::output::Output;
 use dsmil::workflow::check::check;
 use dsmil::workflow::plan::Plan;
-use dsmil::workflow::record::{Appended, DamagedRun, StoreError, StoredRun};
+use dsmil::workflow::record::{Appended, DamagedRun, RunPage, StoreError, StoredRun};
 use dsmil::workflow::result::StepResult;
 use dsmil::workflow::step::{Choice, Doer, Task, ToolFacts};
 use dsmil::workflow::world::{AgentFacts, World};
@@ -206,6 +206,7 @@ pub fn with_tree<F: Future<Output = ()>>(
             load_open: Port::answering(move |_| Ok(Ok(finding.open(&open)))),
             load: Port::answering(move |LoadRun(run)| Ok(Ok(loading.load(run)))),
             load_unlearned: Port::answering(|_| Ok(Ok(Vec::new()))),
+            list: Port::answering(|_| Ok(Ok(RunPage { runs: Vec::new(), next: None }))),
             feed: Port::answering(|_| Ok(())),
             choose: Port::answering(move |Choose(task)| Ok(choosing.asked_to_choose(&task))),
             teach: Teach::new(Port::answering(|_| Ok(Ok(())))),
