@@ -167,7 +167,7 @@ fn span(filter: &RunFilter) -> Span {
 /// The least id of a run that was accepted then or later.
 fn first_of(moment: DateTime<Utc>) -> Uuid {
     let millis = moment.timestamp_millis();
-    let begun = moment.timestamp_subsec_nanos() % 1_000_000 > 0;
+    let begun = !moment.timestamp_subsec_nanos().is_multiple_of(1_000_000);
     first_uuid(millis + i64::from(begun))
 }
 
