@@ -9,9 +9,13 @@ use crate::toolkit::spec::Tool;
 /// Has the tool do it. `denied` where tool and call do not go together: the same order will never do better.
 pub(super) fn carry_out(tool: &dyn Tool, cx: &ToolCx, call: &Call, input: &Value) -> Output {
     let Some(change) = tool.change() else {
+        // Making a specification means making its schemas: not for each run.
+        if *call == Call::Run {
+            return tool.call(cx, input);
+        }
         let spec = tool.spec();
         // A tool of the catalogue without code says so itself, whatever is asked of it.
-        if *call == Call::Run || !spec.built {
+        if !spec.built {
             return tool.call(cx, input);
         }
         let detail = format!("{} is {:?}: it is run, and has no plan to make, apply or undo", spec.id, spec.kind);

@@ -115,7 +115,12 @@ async fn pursue(feed: Port<Publish>, mut pursuit: Pursuit) {
 }
 
 fn event(run: &Run) -> Event {
-    Event { channel: Channel::Workflows, id: run.id().to_string(), at: clock::wall(), value: Some(shown(run)) }
+    Event {
+        channel: Channel::Workflows,
+        id: run.id().to_string(),
+        at: clock::wall(),
+        value: Some(Arc::new(shown(run))),
+    }
 }
 
 fn shown(run: &Run) -> Value {
@@ -153,7 +158,7 @@ mod tests {
 
     fn news_of(id: &str, status: &str) -> Event {
         let value = Some(json!({ "status": status }));
-        Event { channel: Channel::Workflows, id: id.to_owned(), at: clock::wall(), value }
+        Event { channel: Channel::Workflows, id: id.to_owned(), at: clock::wall(), value: value.map(Arc::new) }
     }
 
     #[actix::test]
@@ -174,7 +179,7 @@ mod tests {
         }
         let events = hears.recv().await.expect("told");
         let told: Vec<(&str, &Value)> =
-            events.iter().map(|event| (event.id.as_str(), event.value.as_ref().expect("a value"))).collect();
+            events.iter().map(|event| (event.id.as_str(), event.value.as_deref().expect("a value"))).collect();
         let (b, a) = (json!({ "status": "succeeded" }), json!({ "status": "failed" }));
         assert_eq!(told, [("b", &b), ("a", &a)], "the newest of each run, once");
         assert!(news.waiting.lock().events.is_empty() && !news.waiting.lock().is_pursued);
