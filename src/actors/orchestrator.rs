@@ -192,10 +192,16 @@ impl Orchestrator {
                 return nursery.reopen(wish, epoch).await;
             }
             let Some(runner) = runs.runner(run) else { return Ok(false) };
-            match runner.port::<SteerRun>().ask_within(wish, CONFIRM + Duration::from_secs(1)).await {
+            match runner.port::<SteerRun>().ask_within(wish.clone(), CONFIRM + Duration::from_secs(1)).await {
                 Ok(steered) => steered,
                 // It ended just now.
-                Err(AskError::Unavailable { .. }) if runs.runner(run).is_none() => Ok(false),
+                Err(AskError::Unavailable { .. }) if runs.let_go_of_ended(run).await => {
+                    if wish.wish.reopens() {
+                        nursery.reopen(wish, epoch).await
+                    } else {
+                        Ok(false)
+                    }
+                }
                 Err(refusal) if refusal.certainly_not_executed() => {
                     Err(StartError::NotDurable { detail: refusal.to_string() })
                 }

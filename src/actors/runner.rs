@@ -336,6 +336,8 @@ impl Runner {
                     ctx.cancel_future(replaced);
                 }
             }
+            // Somebody wished meanwhile that it goes on: then it does.
+            Effect::Finished if !open.run.is_finished() => {}
             Effect::Finished => {
                 let status = open.run.status();
                 info!(run.id = %id, status = status.as_str(), "run {id} ended: {}", status.as_str());
@@ -346,7 +348,6 @@ impl Runner {
                 let ended = open.shown().map(Arc::new);
                 self.berth.progress.send_modify(|progress| progress.ended = ended);
                 self.tell_watchers();
-                // With the actor end its timer and whatever it still waits for.
                 ctx.stop();
             }
         }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
@@ -16,6 +17,9 @@ use crate::ids::RunId;
 use crate::messages::orchestrator::{Progress, StartError, StartRun};
 use crate::workflow::advance::Trigger;
 use crate::workflow::record::StoredRun;
+
+/// How long the supervisor may take to let go of a run that has ended.
+const LETTING_GO: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Default)]
 pub struct Runs(Arc<Shared>);
@@ -114,6 +118,16 @@ impl Runs {
 
     pub(super) fn watch(&self, run: RunId) -> Option<watch::Receiver<Progress>> {
         self.0.open.read().get(&run).map(|listed| listed.progress.clone())
+    }
+
+    /// Waits until a run that has ended is off the list, which takes a moment. False: it has not ended.
+    pub(super) async fn let_go_of_ended(&self, run: RunId) -> bool {
+        let Some(mut progress) = self.watch(run) else { return true };
+        if progress.borrow().ended.is_none() {
+            return false;
+        }
+        let gone = async { while progress.changed().await.is_ok() {} };
+        tokio::time::timeout(LETTING_GO, gone).await.is_ok()
     }
 
     pub(super) fn count(&self) -> usize {
