@@ -12,6 +12,9 @@ use crate::messages::outcome::Class;
 use crate::messages::supervision::{ChildState, Node, NodeKind};
 use crate::resilience::admission::Priority;
 
+/// In the place of a time: the thread has not come to it yet.
+const NOT_BEGUN: u64 = u64::MAX;
+
 /// The way from a child to its supervisor.
 pub(super) type Line = mpsc::UnboundedSender<News>;
 
@@ -83,7 +86,9 @@ pub(super) struct Life {
     pub limits: Limits,
     line: Line,
     born: Instant,
-    /// By the coarse clock; 0 while the child is not being polled.
+    /// By the coarse clock.
+    born_ms: u64,
+    /// By the coarse clock; 0 while the child is not being polled, [`NOT_BEGUN`] until its thread has begun with it.
     polled_since: AtomicU64,
     fenced: AtomicBool,
     successes: AtomicU32,
@@ -100,7 +105,8 @@ impl Life {
             limits,
             line,
             born: clock::now(),
-            polled_since: AtomicU64::new(0),
+            born_ms: clock::coarse_ms(),
+            polled_since: AtomicU64::new(NOT_BEGUN),
             fenced: AtomicBool::new(false),
             successes: AtomicU32::new(0),
             admitted: AtomicUsize::new(0),
@@ -151,14 +157,20 @@ impl Life {
     /// For how long the child has held its thread.
     pub fn held_for(&self) -> Duration {
         match self.polled_since.load(Ordering::Acquire) {
-            0 => Duration::ZERO,
+            0 | NOT_BEGUN => Duration::ZERO,
             since => Duration::from_millis(clock::coarse_ms().saturating_sub(since)),
         }
     }
 
+    /// For how long the child has waited for its thread to begin with it, if it still does.
+    pub fn waits_to_begin(&self) -> Option<Duration> {
+        let waits = self.polled_since.load(Ordering::Acquire) == NOT_BEGUN;
+        waits.then(|| Duration::from_millis(clock::coarse_ms().saturating_sub(self.born_ms)))
+    }
+
     /// Whether it has its thread at this moment.
     pub fn is_at_work(&self) -> bool {
-        self.polled_since.load(Ordering::Acquire) != 0
+        !matches!(self.polled_since.load(Ordering::Acquire), 0 | NOT_BEGUN)
     }
 
     pub fn count_success(&self) {
