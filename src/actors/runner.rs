@@ -298,7 +298,6 @@ impl Runner {
             Effect::Dispatch { step, agent, tool, attempt, input, call, timeout } => {
                 let cancel = open.begin(step.clone(), attempt);
                 let deadline = clock::now() + timeout;
-                let input = (*input).clone();
                 let order = RunStep { run: id, step: step.clone(), attempt, tool, call, input, deadline, cancel };
                 let doors = self.setting.doors.clone();
                 let dispatched = async move { doors.answer(&agent, order, timeout).await };
@@ -311,7 +310,7 @@ impl Runner {
             }
             Effect::Undo { step, agent, tool, attempt, plan, timeout } => {
                 let deadline = clock::now() + timeout;
-                let (call, input, cancel) = (Call::Undo(plan), Value::Null, CancelFlag::default());
+                let (call, input, cancel) = (Call::Undo(plan), Arc::new(Value::Null), CancelFlag::default());
                 let order = RunStep { run: id, step: step.clone(), attempt, tool, call, input, deadline, cancel };
                 let doors = self.setting.doors.clone();
                 let undone = async move { doors.answer(&agent, order, timeout).await };

@@ -84,7 +84,7 @@ impl Outside {
     pub fn work(&self, order: &RunStep) -> StepResult {
         self.seen.lock().push(Seen::Step(order.step.to_string(), order.attempt));
         StepResult {
-            output: Output::ok(order.input.clone(), Vec::new()),
+            output: Output::ok((*order.input).clone(), Vec::new()),
             findings: Vec::new(),
             duration_ms: 1.0,
             usage: None,
