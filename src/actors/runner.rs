@@ -21,7 +21,7 @@ use crate::actors::context::Ctx;
 use crate::actors::engine_doors::{Confirmed, Doors, RETRY, unknown};
 use crate::actors::keys_in_flight::HeldKey;
 use crate::actors::open_run::{OpenRun, left_alone, trigger_of};
-use crate::actors::run_news::{RunNews, TOGETHER};
+use crate::actors::run_news::RunNews;
 use crate::actors::runs::{Beginning, Berth, Share};
 use crate::clock;
 use crate::ids::{NodeId, RunId};
@@ -353,7 +353,9 @@ impl Runner {
 
     fn tell_watchers_soon(&mut self, ctx: &mut Ctx<Self>) {
         if !std::mem::replace(&mut self.news_due, true) {
-            ctx.run_later(TOGETHER, |runner, _| {
+            let due = self.setting.news.due();
+            ctx.run_later(due.after, move |runner, _| {
+                drop(due);
                 runner.news_due = false;
                 runner.tell_watchers();
             });
