@@ -12,7 +12,6 @@ use crate::learning::lesson::{Lesson, lesson_of};
 use crate::messages::orchestrator::{StartError, Wish};
 use crate::messages::store::AppendRun;
 use crate::toolkit::causes::with_causes;
-use crate::toolkit::change::Call;
 use crate::toolkit::cx::CancelFlag;
 use crate::workflow::advance::{Advance, Effect, Trigger};
 use crate::workflow::event::RunEvent;
@@ -94,22 +93,13 @@ impl OpenRun {
         }
     }
 
-    /// Adds what was decided to what waits. Effects wait for the rows before them, but for those it gives back: calls of
-    /// pure functions, which do no harm if their rows are never stored.
-    pub fn queue(&mut self, advance: Advance, at: DateTime<Utc>) -> Vec<Effect> {
+    /// Adds what was decided to what waits. Effects wait for the rows before them.
+    pub fn queue(&mut self, advance: Advance, at: DateTime<Utc>) {
         for (seq, event) in (advance.first_seq..).zip(advance.events) {
             self.rows.push((seq, at, event));
         }
         let after = self.rows.len();
-        let (harmless, others): (Vec<_>, Vec<_>) =
-            advance.effects.into_iter().partition(|effect| self.is_pure_call(effect));
-        self.effects.extend(others.into_iter().map(|effect| (after, effect)));
-        harmless
-    }
-
-    fn is_pure_call(&self, effect: &Effect) -> bool {
-        let Effect::Dispatch { step, call: Call::Run, .. } = effect else { return false };
-        self.run.doer_of(step).is_some_and(|doer| doer.facts.is_pure())
+        self.effects.extend(advance.effects.into_iter().map(|effect| (after, effect)));
     }
 
     /// All that waits, as one append; none: nothing waits.

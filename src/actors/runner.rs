@@ -3,8 +3,7 @@
 //! ```text
 //! accepted, answers, timers -> Run::advance -> one append -> durable? -> effects: dispatch, stop, wake
 //! ```
-//! A run has at most one append under way; what is decided meanwhile goes into the next. Only pure functions, which
-//! nobody outside can tell were called, do not wait for it: their rows are written together with their results. While the database is away
+//! A run has at most one append under way; what is decided meanwhile goes into the next. While the database is away
 //! appends are repeated and the run stands still; nothing is answered that is not durable. A later life of the same
 //! run knows nothing: it reads the journal and goes on as after a restart of the service.
 use std::sync::Arc;
@@ -85,17 +84,16 @@ impl Runner {
         let paused_by = waits.then(|| RECOVERY.to_owned());
         let (run, advance) = Run::accept_as(self.id(), Acceptance { plan, by, carried, paused_by }, now);
         self.open = Some(OpenRun::accepted(run, key, submitter));
-        self.take(now, advance, ctx);
+        self.take_at(now, advance, ctx);
     }
 
     fn take_up(&mut self, stored: StoredRun, ctx: &mut Ctx<Self>) {
         match OpenRun::replay(stored) {
             Ok(mut open) => {
                 self.setting.doors.teach.hand_over(open.take_lessons());
-                let now = clock::wall();
-                let advance = open.run.resume(now);
+                let advance = open.run.resume(clock::wall());
                 self.open = Some(open);
-                self.take(now, advance, ctx);
+                self.take(advance, ctx);
                 self.hold_or_let_go(ctx);
             }
             Err(fault) => {
@@ -194,22 +192,24 @@ impl Runner {
     /// False: the news changed nothing.
     fn tell(&mut self, trigger: Trigger, ctx: &mut Ctx<Self>) -> bool {
         let Some(open) = &mut self.open else { return false };
-        let now = clock::wall();
-        let advance = open.run.advance(trigger, now);
+        let advance = open.run.advance(trigger, clock::wall());
         let changed = !advance.events.is_empty();
-        self.take(now, advance, ctx);
+        self.take(advance, ctx);
         changed
     }
 
     /// Queues what was decided, and begins to journal it unless an append is under way.
-    fn take(&mut self, now: DateTime<Utc>, advance: Advance, ctx: &mut Ctx<Self>) {
+    fn take(&mut self, advance: Advance, ctx: &mut Ctx<Self>) {
+        self.take_at(clock::wall(), advance, ctx);
+    }
+
+    fn take_at(&mut self, now: DateTime<Utc>, advance: Advance, ctx: &mut Ctx<Self>) {
         let Some(open) = &mut self.open else { return };
-        let harmless = open.queue(advance, now);
+        open.queue(advance, now);
         self.running.set(open.run.running_steps());
         if !open.writing {
             self.write(ctx);
         }
-        harmless.into_iter().for_each(|effect| self.perform(effect, ctx));
     }
 
     fn write(&mut self, ctx: &mut Ctx<Self>) {

@@ -217,11 +217,6 @@ impl Run {
         named.or_else(|| self.steps[place].chosen.as_ref().map(|choice| &choice.doer))
     }
 
-    /// Who does this step.
-    pub fn doer_of(&self, step: &StepId) -> Option<&Doer> {
-        self.place(step).and_then(|place| self.doer(place))
-    }
-
     /// For sentences about the step at this place.
     pub(super) fn doer_name(&self, place: usize) -> &str {
         self.doer(place).map_or("nobody", |doer| doer.agent.as_str())

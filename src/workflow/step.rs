@@ -151,13 +151,6 @@ pub struct ToolFacts {
     pub changes: bool,
 }
 
-impl ToolFacts {
-    /// It reads nothing and changes nothing: a call more, or one in vain, is known to nobody.
-    pub fn is_pure(self) -> bool {
-        self.repeatable && !self.needs_evidence && !self.changes
-    }
-}
-
 impl From<&ToolSpec> for ToolFacts {
     fn from(spec: &ToolSpec) -> Self {
         ToolFacts {
