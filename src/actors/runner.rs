@@ -21,7 +21,7 @@ use crate::actors::context::Ctx;
 use crate::actors::engine_doors::{Doors, unknown};
 use crate::actors::keys_in_flight::HeldKey;
 use crate::actors::open_run::{OpenRun, left_alone, trigger_of};
-use crate::actors::run_news::{RunNews, TOGETHER};
+use crate::actors::run_news::RunNews;
 use crate::actors::runs::{Beginning, Berth, Share};
 use crate::clock;
 use crate::ids::{NodeId, RunId};
@@ -240,7 +240,6 @@ impl Runner {
             Effect::Dispatch { step, agent, tool, attempt, input, call, timeout } => {
                 let cancel = open.begin(step.clone(), attempt);
                 let deadline = clock::now() + timeout;
-                let input = (*input).clone();
                 let order = RunStep { run: id, step: step.clone(), attempt, tool, call, input, deadline, cancel };
                 let doors = self.setting.doors.clone();
                 let dispatched = async move { doors.answer(&agent, order, timeout).await };
@@ -253,7 +252,7 @@ impl Runner {
             }
             Effect::Undo { step, agent, tool, attempt, plan, timeout } => {
                 let deadline = clock::now() + timeout;
-                let (call, input, cancel) = (Call::Undo(plan), Value::Null, CancelFlag::default());
+                let (call, input, cancel) = (Call::Undo(plan), Arc::new(Value::Null), CancelFlag::default());
                 let order = RunStep { run: id, step: step.clone(), attempt, tool, call, input, deadline, cancel };
                 let doors = self.setting.doors.clone();
                 let undone = async move { doors.answer(&agent, order, timeout).await };
@@ -297,7 +296,9 @@ impl Runner {
 
     pub(super) fn tell_watchers_soon(&mut self, ctx: &mut Ctx<Self>) {
         if !std::mem::replace(&mut self.news_due, true) {
-            ctx.run_later(TOGETHER, |runner, _| {
+            let due = self.setting.news.due();
+            ctx.run_later(due.after, move |runner, _| {
+                drop(due);
                 runner.news_due = false;
                 runner.tell_watchers();
             });

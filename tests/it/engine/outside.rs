@@ -84,7 +84,7 @@ impl Outside {
     pub fn work(&self, order: &RunStep) -> StepResult {
         self.seen.lock().push(Seen::Step(order.step.to_string(), order.attempt));
         let fails = order.input["fail_at"] == json!(order.attempt);
-        let input = order.input.clone();
+        let input = (*order.input).clone();
         let output = if fails {
             Output::without_data(Status::Failed, Reason::new("told", "cp.echo", "it was told to"))
         } else {

@@ -23,7 +23,7 @@ use client::{Trips, Workload};
 use dbos::Dbos;
 use dsmil::Dsmil;
 use load::Span;
-use turns::Case;
+use turns::{Case, Subject};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -98,10 +98,14 @@ fn measure(asked: &Asked) -> Result<()> {
                 true => None,
                 false => Some(Dbos::start(&dbos::programs(&scripts)?, &dsmil.postgres_settings()?)?),
             };
-            let mut subjects = vec![("dsmil", dsmil.client(Trips::One)?)];
+            let ours = |name, trips| {
+                let processes = dsmil.pid().into_iter().collect();
+                Ok::<_, Box<dyn Error>>(Subject { name, client: dsmil.client(trips)?, processes })
+            };
+            let mut subjects = vec![ours("dsmil", Trips::One)?];
             if let Some(peer) = &peer {
-                subjects.push(("DBOS for Rust", peer.client()));
-                subjects.push(("dsmil, submit then wait", dsmil.client(Trips::Two)?));
+                subjects.push(Subject { name: "DBOS for Rust", client: peer.client(), processes: peer.pids() });
+                subjects.push(ours("dsmil, submit then wait", Trips::Two)?);
             }
             for (section, case) in [("one", ONE), ("many", MANY), ("fan-out", FAN_OUT), ("fan-out", MANY_FAN_OUT)] {
                 if wanted(section) {
