@@ -8,6 +8,7 @@ mod dbos;
 mod dbos_server;
 mod dsmil;
 mod http;
+mod listing;
 mod load;
 mod process;
 mod turns;
@@ -36,7 +37,7 @@ const ONE: Case = Case {
 const MANY: Case = Case { what: "three steps in a row, 64 clients", clients: 64, ..ONE };
 const FAN_OUT: Case = Case { what: "sixteen steps at once, 1 client", workload: Workload::FanOut, ..ONE };
 const MANY_FAN_OUT: Case = Case { what: "sixteen steps at once, 16 clients", clients: 16, ..FAN_OUT };
-const SECTIONS: [&str; 5] = ["one", "many", "fan-out", "crash", "waiting"];
+const SECTIONS: [&str; 6] = ["one", "many", "fan-out", "crash", "waiting", "list"];
 
 fn main() -> ExitCode {
     let done = match env::var(dbos::ROLE) {
@@ -118,6 +119,9 @@ fn measure(asked: &Asked) -> Result<()> {
         }
         if wanted("waiting") {
             waiting::wait(&Dsmil::start(program)?).await?;
+        }
+        if wanted("list") {
+            listing::list(&Dsmil::start(program)?).await?;
         }
         Ok(())
     })
