@@ -183,7 +183,8 @@ impl Orchestrator {
             engine.epoch = Some(recovered.epoch);
             let doors = engine.nursery.setting.doors.clone();
             let runs = engine.nursery.runs.clone();
-            let (teaching, looking) = (doors.clone(), async move { doors.in_need().await });
+            let node = engine.nursery.setting.node.clone();
+            let (teaching, looking) = (doors.clone(), async move { doors.in_need(&node).await });
             ctx.spawn(looking.into_actor(engine).map(move |in_need, _, _| {
                 in_need.into_iter().for_each(|run| runs.note_need(run, true));
             }));

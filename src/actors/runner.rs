@@ -30,7 +30,8 @@ use crate::messages::orchestrator::{GetRun, RECOVERY, StartError, StartRun, Stee
 use crate::recovery::action::Restraint;
 use crate::toolkit::change::Call;
 use crate::toolkit::cx::CancelFlag;
-use crate::workflow::advance::{Acceptance, Advance, Effect, Trigger};
+use crate::workflow::advance::{Acceptance, Advance, Answer, Effect, Trigger};
+use crate::workflow::journal::Writer;
 use crate::workflow::plan::Priority;
 use crate::workflow::record::StoredRun;
 use crate::workflow::run::Run;
@@ -226,7 +227,10 @@ impl Runner {
 
     fn take_at(&mut self, now: DateTime<Utc>, advance: Advance, ctx: &mut Ctx<Self>) {
         let Some(open) = &mut self.open else { return };
-        open.queue(advance, now);
+        let writer = Writer { node: &self.setting.node, epoch: self.berth.epoch, at: now };
+        if let Err(fault) = open.queue(advance, writer) {
+            return ctx.fail(format!("its events cannot be written as JSON: {fault}"));
+        }
         self.running.set(open.run.running_steps());
         if !open.writing {
             self.write(ctx);
@@ -245,7 +249,7 @@ impl Runner {
                 let dispatched = async move { doors.answer(&agent, order, timeout).await };
                 ctx.spawn(dispatched.into_actor(self).map(move |answer, runner, ctx| {
                     if let Some(open) = &mut runner.open {
-                        open.ended(&step, attempt);
+                        open.ended(&step, attempt, matches!(answer, Answer::Done(_)));
                     }
                     runner.tell(Trigger::Answer { step, attempt, answer }, ctx);
                 }));

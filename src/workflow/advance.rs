@@ -115,6 +115,8 @@ pub struct Advance {
     pub first_seq: u32,
     pub events: Vec<RunEvent>,
     pub effects: Vec<Effect>,
+    /// The size of the inputs that were rendered.
+    pub(super) weight: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -163,7 +165,7 @@ impl Run {
         let Acceptance { plan, by, carried, paused_by } = acceptance;
         let accepted = RunEvent::Accepted { plan: plan.clone(), by: by.clone() };
         let mut run = Run::born(id, plan, by, at);
-        let mut advance = Advance { first_seq: 0, events: vec![accepted], effects: Vec::new() };
+        let mut advance = Advance { events: vec![accepted], ..Advance::default() };
         for Carried { step, status, result } in carried {
             if let Some(place) = run.place(&step) {
                 run.record(at, Subject::Step(place), RunEvent::StepCarried { step, status, result }, &mut advance);
@@ -206,7 +208,7 @@ impl Run {
             }
             Trigger::Decide { step, approved, by, digest, comment } => {
                 let decided = RunEvent::Decided { step: step.clone(), approved, by, digest, comment };
-                match self.place(&step).filter(|place| self.may_decide(*place, digest)) {
+                match self.place(&step).filter(|place| self.may_decide(*place, digest, at)) {
                     Some(place) => self.decided(place, decided, at, &mut advance),
                     None => return advance,
                 }

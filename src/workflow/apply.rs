@@ -29,6 +29,7 @@ use crate::workflow::step_run::Note;
 use crate::workflow::step_run::Phase;
 use crate::workflow::step_run::PlannedChange;
 use crate::workflow::step_run::StepRun;
+use crate::workflow::template::size;
 
 impl Run {
     /// Moves the state. The event fits: it was just decided upon, or checked.
@@ -105,6 +106,9 @@ impl Run {
                 self.leave_phase(place);
                 self.running += 1;
                 let step = &mut self.steps[place];
+                if step.attempts.is_empty() {
+                    self.weight += size(input);
+                }
                 step.phase = Phase::Running;
                 step.deadline = Some(step.deadline.map_or(at + timeout, |deadline| deadline + late));
                 step.attempts.push(Attempt {
@@ -118,6 +122,7 @@ impl Run {
                 let step = &mut self.steps[place];
                 step.counted += 1;
                 step.refusals = 0;
+                self.weight += size(&result.output.data);
                 if let Some(attempt) = step.attempts.last_mut() {
                     attempt.end = AttemptEnd::Done(result.clone());
                 }
@@ -261,9 +266,10 @@ impl Run {
         let Some(change) = &mut step.change else { return };
         change.sought = false;
         let plan = Arc::new(change.planned.plan.clone());
-        // Begun before, and certainly not made, it is made now.
+        let Some(doer) = self.doer(place).cloned() else { return };
+        // One change with one plan is undone once, however often it was begun.
         self.changes.retain(|begun| begun.place != place || begun.undone || begun.plan != plan);
-        self.changes.push(Change { place, plan, undo: Vec::new(), tries: 0, undone: false });
+        self.changes.push(Change { place, doer, plan, undo: Vec::new(), tries: 0, undone: false });
     }
 
     fn undone(&mut self, place: usize, result: &Arc<StepResult>, retry_at: Option<DateTime<Utc>>) {
@@ -307,7 +313,7 @@ impl Run {
                 self.ready.push_back(place);
             }
         }
-        self.begin_items();
+        self.begin_items_again();
     }
 
     fn reset(&mut self, place: usize) {

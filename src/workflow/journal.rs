@@ -121,7 +121,11 @@ pub fn entry_for(run: &Run, event: &RunEvent, writer: Writer<'_>) -> Option<Entr
 }
 
 fn doer_of<'r>(run: &'r Run, event: &RunEvent) -> Option<&'r Doer> {
-    run.doer(run.place(event.step()?)?)
+    let place = run.place(event.step()?)?;
+    match event {
+        RunEvent::UndoBegun { .. } | RunEvent::UndoDone { .. } => run.undoer(place),
+        _ => run.doer(place),
+    }
 }
 
 fn sha256(bytes: &[u8]) -> Digest {

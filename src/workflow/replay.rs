@@ -96,6 +96,7 @@ impl Run {
             prev: None,
             finished: None,
             armed: None,
+            weight: 0,
             seq: 1,
             audit_index: None,
             plan,

@@ -77,6 +77,8 @@ pub struct Run {
     pub(super) finished: Option<Finish>,
     /// The moment for which a wake-up was asked.
     pub(super) armed: Option<DateTime<Utc>>,
+    /// The size of the inputs and results of its steps.
+    pub(super) weight: usize,
     /// How many events the run has.
     pub(super) seq: u32,
     pub(super) audit_index: Option<u64>,
@@ -95,6 +97,8 @@ pub(super) struct Stopping {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Change {
     pub place: usize,
+    /// Who made it, and undoes it.
+    pub doer: Doer,
     pub plan: Arc<Value>,
     pub undo: Vec<Attempt>,
     /// Of the rollback under way, or of the last.
@@ -215,6 +219,13 @@ impl Run {
     pub fn doer(&self, place: usize) -> Option<&Doer> {
         let named = self.steps.get(place).map(|_| self.spec(place))?.doer();
         named.or_else(|| self.steps[place].chosen.as_ref().map(|choice| &choice.doer))
+    }
+
+    /// Who undoes, or has undone last, what the step at this place changed.
+    pub(super) fn undoer(&self, place: usize) -> Option<&Doer> {
+        let mut changes = self.changes.iter().filter(|change| change.place == place);
+        // The last is undone first.
+        changes.find(|change| !change.undo.is_empty()).map(|change| &change.doer)
     }
 
     /// For sentences about the step at this place.

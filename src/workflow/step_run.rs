@@ -70,6 +70,10 @@ pub(super) struct Spread {
     pub count: usize,
     /// Those that have not settled.
     pub open: usize,
+    /// Those before it were put in the row, or were done already.
+    pub next: usize,
+    /// Those that were put in the row and have not settled.
+    pub begun: usize,
 }
 
 /// A decision that was asked for.

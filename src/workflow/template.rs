@@ -216,6 +216,13 @@ pub fn larger_than(value: &Value, bytes: usize) -> bool {
     !fits(value, &mut left)
 }
 
+/// The size of the value as JSON text, escapes left out.
+pub fn size(value: &Value) -> usize {
+    let mut left = usize::MAX;
+    fits(value, &mut left);
+    usize::MAX - left
+}
+
 /// Takes the size of the value from what is left; false: more than that.
 fn fits(value: &Value, left: &mut usize) -> bool {
     let mut take = |bytes: usize| match left.checked_sub(bytes) {

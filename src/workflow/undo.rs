@@ -61,8 +61,8 @@ impl Run {
     /// Nothing is undone twice by doing this again: an undo that finds nothing to do is no fault.
     pub(super) fn repeat_undo(&mut self, advance: &mut Advance) {
         let Some(change) = self.next_undo() else { return };
-        let (Some(doer), Some(last)) = (self.doer(change.place), change.undo.last()) else { return };
-        let step = self.spec(change.place);
+        let Some(last) = change.undo.last() else { return };
+        let (step, doer) = (self.spec(change.place), &change.doer);
         advance.effects.push(Effect::Undo {
             step: step.id.clone(),
             agent: doer.agent.clone(),
@@ -88,17 +88,17 @@ impl Run {
                 && change.undo.last().is_some_and(|last| last.n == attempt)
         });
         let Some(change) = awaited else { return false };
-        let place = change.place;
+        let (place, agent) = (change.place, change.doer.agent.as_str());
         let took = change.undo.last().map_or(0.0, |last| millis_between(last.started, at));
         let failed = |code: &str, detail: String| {
-            StepResult::without_data(Status::Failed, Reason::new(code, self.doer_name(place), detail), took)
+            StepResult::without_data(Status::Failed, Reason::new(code, agent, detail), took)
         };
         let mut earliest = Duration::ZERO;
         let result = match answer {
             Answer::Done(result) => result,
             Answer::NotDone { detail } => failed("agent_failed", detail),
             Answer::Lost { detail } => failed("outcome_unknown", detail),
-            Answer::NoAnswer => failed("no_answer", format!("{} did not answer in time", self.doer_name(place))),
+            Answer::NoAnswer => failed("no_answer", format!("{agent} did not answer in time")),
             Answer::Refused { retry_after, detail } => {
                 earliest = retry_after;
                 failed("agent_unavailable", detail)

@@ -25,6 +25,7 @@ mod faults;
 #[cfg(test)]
 mod journey;
 #[cfg(test)]
+mod kills;
 mod kinds;
 #[cfg(test)]
 mod learner;
