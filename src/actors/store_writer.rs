@@ -56,7 +56,7 @@ impl StoreWriter {
             actor.working = false;
             match end {
                 Ok(()) => ctx.stop(),
-                Err(error) => ctx.fail(error.to_string()),
+                Err(error) => fail(&error, ctx),
             }
         }));
         ctx.ready();
@@ -94,7 +94,7 @@ impl Actor for StoreWriter {
         let connect = async move { writer.connect().await.map(|_| writer) };
         ctx.spawn(connect.into_actor(self).map(|connected, actor, ctx| match connected {
             Ok(writer) => actor.work(writer, ctx),
-            Err(error) => ctx.fail(error.to_string()),
+            Err(error) => fail(&error, ctx),
         }));
     }
 
@@ -147,6 +147,14 @@ impl Handler<AppendEntries> for StoreWriter {
                 Answer::Run(_) => Err(lost_writer()),
             }
         })
+    }
+}
+
+fn fail(error: &StoreError, ctx: &mut Ctx<StoreWriter>) {
+    match error {
+        // This service was replaced: whatever it believes is past, and it must not go on.
+        StoreError::Fenced { .. } => ctx.fail_for_good(error.to_string()),
+        _ => ctx.fail(error.to_string()),
     }
 }
 

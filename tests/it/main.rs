@@ -23,6 +23,7 @@ mod engine;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod fencing;
 mod journey;
 #[cfg(test)]
 mod kills;
