@@ -31,6 +31,7 @@ pub mod reads;
 pub mod record;
 pub mod replay;
 pub mod result;
+pub mod retention;
 pub mod run;
 pub mod run_filter;
 pub mod schema;

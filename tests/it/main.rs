@@ -39,6 +39,7 @@ mod privileges;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
+mod retention;
 mod roster;
 #[cfg(test)]
 mod service_manager;
