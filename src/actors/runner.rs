@@ -12,9 +12,8 @@ use std::time::Duration;
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseFuture};
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use tokio::sync::{oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use crate::actors::context::Ctx;
 use crate::actors::engine_doors::{Confirmed, Doors, RETRY, unknown};
@@ -24,16 +23,14 @@ use crate::actors::run_news::{RunNews, TOGETHER};
 use crate::actors::runs::{Beginning, Berth, Share};
 use crate::clock;
 use crate::ids::{NodeId, RunId};
-use crate::messages::agent::RunStep;
 use crate::messages::orchestrator::{GetRun, RECOVERY, StartError, StartRun, SteerRun};
 use crate::recovery::action::Restraint;
-use crate::toolkit::change::Call;
-use crate::toolkit::cx::CancelFlag;
-use crate::workflow::advance::{Acceptance, Advance, Effect, Trigger};
+use crate::workflow::advance::{Acceptance, Advance, Trigger};
 use crate::workflow::plan::Priority;
 use crate::workflow::record::{StoreError, StoredRun};
 use crate::workflow::run::Run;
-use crate::workflow::status::RunStatus;
+
+mod perform;
 
 /// One who submits or steers is told so if the database has not confirmed by then; it goes on being tried.
 pub(super) const CONFIRM: Duration = Duration::from_secs(20);
@@ -289,68 +286,6 @@ impl Runner {
                 }
             }
         }));
-    }
-
-    fn perform(&mut self, effect: Effect, ctx: &mut Ctx<Self>) {
-        let id = self.id();
-        let Some(open) = &mut self.open else { return };
-        match effect {
-            Effect::Dispatch { step, agent, tool, attempt, input, call, timeout } => {
-                let cancel = open.begin(step.clone(), attempt);
-                let deadline = clock::now() + timeout;
-                let input = (*input).clone();
-                let order = RunStep { run: id, step: step.clone(), attempt, tool, call, input, deadline, cancel };
-                let doors = self.setting.doors.clone();
-                let dispatched = async move { doors.answer(&agent, order, timeout).await };
-                ctx.spawn(dispatched.into_actor(self).map(move |answer, runner, ctx| {
-                    if let Some(open) = &mut runner.open {
-                        open.ended(&step, attempt);
-                    }
-                    runner.tell(Trigger::Answer { step, attempt, answer }, ctx);
-                }));
-            }
-            Effect::Undo { step, agent, tool, attempt, plan, timeout } => {
-                let deadline = clock::now() + timeout;
-                let (call, input, cancel) = (Call::Undo(plan), Value::Null, CancelFlag::default());
-                let order = RunStep { run: id, step: step.clone(), attempt, tool, call, input, deadline, cancel };
-                let doors = self.setting.doors.clone();
-                let undone = async move { doors.answer(&agent, order, timeout).await };
-                ctx.spawn(undone.into_actor(self).map(move |answer, runner, ctx| {
-                    runner.tell(Trigger::Undone { step, attempt, answer }, ctx);
-                }));
-            }
-            Effect::Choose { step, task, timeout } => {
-                let doors = self.setting.doors.clone();
-                let chosen = async move { doors.choice(&task, timeout).await };
-                ctx.spawn(chosen.into_actor(self).map(move |choice, runner, ctx| {
-                    runner.tell(Trigger::Chosen { step, choice }, ctx);
-                }));
-            }
-            Effect::Stop { step, attempt } => open.stop(&step, attempt),
-            Effect::Wake { at } => {
-                let wait = (at - clock::wall()).to_std().unwrap_or_default();
-                let timer = ctx.run_later(wait, |runner, ctx| {
-                    runner.tell(Trigger::Wake, ctx);
-                });
-                if let Some(replaced) = open.timer.replace(timer) {
-                    ctx.cancel_future(replaced);
-                }
-            }
-            // Somebody wished meanwhile that it goes on: then it does.
-            Effect::Finished if !open.run.is_finished() => {}
-            Effect::Finished => {
-                let status = open.run.status();
-                info!(run.id = %id, status = status.as_str(), "run {id} ended: {}", status.as_str());
-                if status == RunStatus::NeedsHuman {
-                    error!(run.id = %id, "what run {id} changed could not be undone: `dsmil runs show {id}` says what is left");
-                }
-                self.berth.note_need(status == RunStatus::NeedsHuman);
-                let ended = open.shown().map(Arc::new);
-                self.berth.progress.send_modify(|progress| progress.ended = ended);
-                self.tell_watchers();
-                ctx.stop();
-            }
-        }
     }
 
     fn tell_watchers_soon(&mut self, ctx: &mut Ctx<Self>) {
