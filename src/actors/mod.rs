@@ -6,6 +6,7 @@ pub mod alert_handler;
 pub mod auditor;
 mod calls;
 pub mod child;
+mod child_runs;
 pub mod compute;
 pub mod context;
 mod drill;

@@ -6,7 +6,7 @@
 //! A run has at most one append under way; what is decided meanwhile goes into the next. While the database is away
 //! appends are repeated and the run stands still; nothing is answered that is not durable. A later life of the same
 //! run knows nothing: it reads the journal and goes on as after a restart of the service.
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::fut::WrapFuture;
@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{oneshot, watch};
 use tracing::warn;
 
+use crate::actors::child_runs::{Children, Family};
 use crate::actors::context::Ctx;
 use crate::actors::engine_doors::{Confirmed, Doors, RETRY, unknown};
 use crate::actors::keys_in_flight::HeldKey;
@@ -44,6 +45,8 @@ pub struct Setting {
     pub doors: Doors,
     pub news: RunNews,
     pub restraint: watch::Receiver<Restraint>,
+    /// Known once the engine is put together.
+    pub family: Arc<OnceLock<Family>>,
 }
 
 pub struct Runner {
@@ -51,6 +54,7 @@ pub struct Runner {
     setting: Setting,
     /// None until the journal was read.
     open: Option<OpenRun>,
+    children: Children,
     running: Share,
     /// Runs that are not critical wait.
     holding_back: bool,
@@ -61,7 +65,7 @@ pub struct Runner {
 impl Runner {
     pub(super) fn new(berth: Arc<Berth>, setting: Setting) -> Self {
         let (running, holding_back) = (berth.share(), setting.restraint.borrow().hold_back);
-        Runner { berth, setting, open: None, running, holding_back, news_due: false }
+        Runner { berth, setting, open: None, children: Children::default(), running, holding_back, news_due: false }
     }
 
     fn id(&self) -> RunId {
@@ -70,7 +74,7 @@ impl Runner {
 
     fn accept(
         &mut self,
-        StartRun { plan, by, carried, .. }: StartRun,
+        StartRun { plan, by, carried, child, .. }: StartRun,
         key: Option<HeldKey>,
         submitter: oneshot::Sender<Result<RunId, StartError>>,
         ctx: &mut Ctx<Self>,
@@ -79,7 +83,8 @@ impl Runner {
         let now = self.id().begun().unwrap_or_else(clock::wall);
         let waits = self.holding_back && plan.priority() != Priority::Critical;
         let paused_by = waits.then(|| RECOVERY.to_owned());
-        let (run, advance) = Run::accept_as(self.id(), Acceptance { plan, by, carried, paused_by }, now);
+        let parent = child.map(|child| child.parent);
+        let (run, advance) = Run::accept_as(self.id(), Acceptance { plan, by, carried, paused_by, parent }, now);
         self.open = Some(OpenRun::accepted(run, key, submitter));
         self.take_at(now, advance, ctx);
     }

@@ -93,7 +93,7 @@ impl Run {
                 step.chosen = Some(choice.clone());
                 step.choosing = false;
             }
-            RunEvent::StepStarted { attempt, input, .. } => {
+            RunEvent::StepStarted { attempt, input, child, .. } => {
                 let timeout = self.spec(place).timeout;
                 // A timer that fires late, a pause, or a restart takes nothing from the step.
                 let late = match self.steps[place].phase {
@@ -111,9 +111,12 @@ impl Run {
                     n: *attempt,
                     started: at,
                     input: input.clone(),
+                    child: *child,
                     end: AttemptEnd::Running,
                 });
+                self.remember_child(place, *child);
             }
+            RunEvent::ChildEnded { has_changes: false, .. } => self.forget_child(place),
             RunEvent::AttemptDone { result, retry_at, .. } => {
                 let step = &mut self.steps[place];
                 step.counted += 1;
@@ -142,6 +145,7 @@ impl Run {
                 }
             }
             RunEvent::StepDeferred { not_before, .. } => {
+                self.forget_child(place);
                 let step = &mut self.steps[place];
                 step.attempts.pop();
                 step.refusals += 1;
@@ -204,7 +208,13 @@ impl Run {
                 if let Some(change) = self.changes.iter_mut().rfind(|change| !change.undone) {
                     change.tries += 1;
                     let input = change.plan.clone();
-                    change.undo.push(Attempt { n: *attempt, started: at, input, end: AttemptEnd::Running });
+                    change.undo.push(Attempt {
+                        n: *attempt,
+                        started: at,
+                        input,
+                        child: None,
+                        end: AttemptEnd::Running,
+                    });
                 }
             }
             RunEvent::UndoDone { result, retry_at, .. } => self.undone(place, result, *retry_at),
@@ -213,6 +223,9 @@ impl Run {
                 self.settle(place, StepStatus::Skipped, Some(note));
             }
             RunEvent::StepEnded { status, reason, .. } => {
+                if self.waits_for_child(place) {
+                    self.forget_child(place);
+                }
                 self.steps[place].end_attempt_unknown(&reason.detail);
                 self.settle(place, *status, Some(Note::Ended(reason.clone())));
             }
@@ -263,7 +276,7 @@ impl Run {
         let plan = Arc::new(change.planned.plan.clone());
         // Begun before, and certainly not made, it is made now.
         self.changes.retain(|begun| begun.place != place || begun.undone || begun.plan != plan);
-        self.changes.push(Change { place, plan, undo: Vec::new(), tries: 0, undone: false });
+        self.changes.push(Change { place, plan, child: None, undo: Vec::new(), tries: 0, undone: false });
     }
 
     fn undone(&mut self, place: usize, result: &Arc<StepResult>, retry_at: Option<DateTime<Utc>>) {

@@ -28,6 +28,7 @@ use crate::ids::SignalName;
 use crate::ids::StepId;
 use crate::judges::finding::Finding;
 use crate::toolkit::output::Reason;
+use crate::workflow::child::Parent;
 use crate::workflow::plan::Plan;
 use crate::workflow::result::StepResult;
 use crate::workflow::status::RunStatus;
@@ -44,6 +45,7 @@ pub struct Run {
     pub(super) id: RunId,
     pub(super) plan: Plan,
     pub(super) by: String,
+    pub(super) parent: Option<Parent>,
     pub(super) accepted: DateTime<Utc>,
     pub(super) deadline: DateTime<Utc>,
     pub(super) status: RunStatus,
@@ -96,6 +98,8 @@ pub(super) struct Stopping {
 pub(super) struct Change {
     pub place: usize,
     pub plan: Arc<Value>,
+    /// The run that changed it, in place of the step.
+    pub child: Option<RunId>,
     pub undo: Vec<Attempt>,
     /// Of the rollback under way, or of the last.
     pub tries: u32,
@@ -219,7 +223,10 @@ impl Run {
 
     /// For sentences about the step at this place.
     pub(super) fn doer_name(&self, place: usize) -> &str {
-        self.doer(place).map_or("nobody", |doer| doer.agent.as_str())
+        match self.spec(place).playbook() {
+            Some((playbook, _)) => playbook,
+            None => self.doer(place).map_or("nobody", |doer| doer.agent.as_str()),
+        }
     }
 
     /// The data of each step that gave any.

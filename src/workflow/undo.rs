@@ -12,6 +12,7 @@ use crate::workflow::advance::Answer;
 use crate::workflow::advance::Effect;
 use crate::workflow::answer::millis_between;
 use crate::workflow::backoff;
+use crate::workflow::child::NEEDS_HUMAN;
 use crate::workflow::event::RunEvent;
 use crate::workflow::replay::Subject;
 use crate::workflow::result::StepResult;
@@ -61,8 +62,12 @@ impl Run {
     /// Nothing is undone twice by doing this again: an undo that finds nothing to do is no fault.
     pub(super) fn repeat_undo(&mut self, advance: &mut Advance) {
         let Some(change) = self.next_undo() else { return };
-        let (Some(doer), Some(last)) = (self.doer(change.place), change.undo.last()) else { return };
-        let step = self.spec(change.place);
+        let (step, Some(last)) = (self.spec(change.place), change.undo.last()) else { return };
+        if let Some(child) = change.child {
+            advance.effects.push(Effect::UndoChild { step: step.id.clone(), attempt: last.n, child });
+            return;
+        }
+        let Some(doer) = self.doer(change.place) else { return };
         advance.effects.push(Effect::Undo {
             step: step.id.clone(),
             agent: doer.agent.clone(),
@@ -96,6 +101,7 @@ impl Run {
         let mut earliest = Duration::ZERO;
         let result = match answer {
             Answer::Done(result) => result,
+            Answer::Child(end) => self.child_undone(place, &end, took),
             Answer::NotDone { detail } => failed("agent_failed", detail),
             Answer::Lost { detail } => failed("outcome_unknown", detail),
             Answer::NoAnswer => failed("no_answer", format!("{} did not answer in time", self.doer_name(place))),
@@ -104,8 +110,12 @@ impl Run {
                 failed("agent_unavailable", detail)
             }
         };
-        // What a third party has changed since is not overwritten by trying again.
-        let is_final = result.output.reason.as_ref().is_some_and(|reason| reason.code == "changed_since");
+        // What a third party has changed since is not overwritten by trying again, and a child has tried itself.
+        let is_final = result
+            .output
+            .reason
+            .as_ref()
+            .is_some_and(|reason| matches!(reason.code.as_str(), "changed_since" | NEEDS_HUMAN));
         let again = result.output.status != Status::Ok && !is_final && change.tries < MOST_TRIES;
         let wait = backoff::delay(&patience(), change.tries, backoff::share(self.id, step, attempt)).max(earliest);
         let event = RunEvent::UndoDone {

@@ -6,13 +6,16 @@ use actix::{ActorContext, ActorFutureExt, AsyncContext};
 use serde_json::Value;
 use tracing::{error, info};
 
+use crate::actors::child_runs::{self, ChildOrder};
 use crate::actors::context::Ctx;
 use crate::actors::runner::Runner;
 use crate::clock;
 use crate::messages::agent::RunStep;
+use crate::messages::orchestrator::ChildOf;
 use crate::toolkit::change::Call;
 use crate::toolkit::cx::CancelFlag;
 use crate::workflow::advance::{Effect, Trigger};
+use crate::workflow::child::Parent;
 use crate::workflow::status::RunStatus;
 
 impl Runner {
@@ -51,7 +54,28 @@ impl Runner {
                     runner.tell(Trigger::Chosen { step, choice }, ctx);
                 }));
             }
-            Effect::Stop { step, attempt } => open.stop(&step, attempt),
+            Effect::RunChild { step, attempt, child, plan, again } => {
+                let (parent, by) = (Parent { run: id, step: step.clone() }, open.run.by().to_owned());
+                let order = ChildOrder { child: ChildOf { id: child, parent }, plan, by, again };
+                let (family, wished) = (self.setting.family.clone(), self.children.begin(&step, attempt));
+                let ended = async move { child_runs::ended(family.get(), order, wished).await };
+                ctx.spawn(ended.into_actor(self).map(move |answer, runner, ctx| {
+                    runner.children.ended(&step, attempt);
+                    runner.tell(Trigger::Answer { step, attempt, answer }, ctx);
+                }));
+            }
+            Effect::HoldChildren { hold } => self.children.hold(hold),
+            Effect::UndoChild { step, attempt, child } => {
+                let family = self.setting.family.clone();
+                let undone = async move { child_runs::undone(family.get(), child, id).await };
+                ctx.spawn(undone.into_actor(self).map(move |answer, runner, ctx| {
+                    runner.tell(Trigger::Undone { step, attempt, answer }, ctx);
+                }));
+            }
+            Effect::Stop { step, attempt } => {
+                open.stop(&step, attempt);
+                self.children.stop(&step, attempt);
+            }
             Effect::Wake { at } => {
                 let wait = (at - clock::wall()).to_std().unwrap_or_default();
                 let timer = ctx.run_later(wait, |runner, ctx| {

@@ -1,4 +1,5 @@
 //! Tests of the workflow core that span several files.
+mod children;
 mod expressions;
 mod faults;
 mod host;

@@ -236,7 +236,7 @@ pub async fn ended(engine: &Ref<Orchestrator>, run: RunId) {
 pub async fn start(engine: &Ref<Orchestrator>) -> Result<RunId, StartError> {
     engine
         .port()
-        .ask(StartRun { plan: plan(), by: "token:test".into(), carried: Vec::new(), submission: None })
+        .ask(StartRun { plan: plan(), by: "token:test".into(), carried: Vec::new(), submission: None, child: None })
         .await
         .expect("answered")
 }
