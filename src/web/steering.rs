@@ -157,7 +157,8 @@ pub async fn fork(
     let Fork { from, inputs } = optional_json_body(payload).await?.unwrap_or_default();
     let source = whole(&deps, run).await?;
     let (plan, carried) = source.fork(from.as_deref(), &inputs).map_err(unfit)?;
-    let id = deps.start.ask(StartRun { plan, by: caller.to_string(), carried, submission: None }).await??;
+    let id =
+        deps.start.ask(StartRun { plan, by: caller.to_string(), carried, submission: None, child: None }).await??;
     let answer = Accepted { workflow_id: id, status: RunStatus::Pending };
     Ok(HttpResponse::Accepted().insert_header((LOCATION, format!("/api/v1/workflows/{id}"))).json(answer))
 }

@@ -13,6 +13,7 @@ use crate::workflow::replay::Subject;
 use crate::workflow::result::StepResult;
 use crate::workflow::run::Change;
 use crate::workflow::run::Finish;
+use crate::workflow::run::Maker;
 use crate::workflow::run::Run;
 use crate::workflow::run::Stopping;
 use crate::workflow::run::Undoing;
@@ -94,7 +95,7 @@ impl Run {
                 step.chosen = Some(choice.clone());
                 step.choosing = false;
             }
-            RunEvent::StepStarted { attempt, input, .. } => {
+            RunEvent::StepStarted { attempt, input, child, .. } => {
                 let timeout = self.spec(place).timeout;
                 // A timer that fires late, a pause, or a restart takes nothing from the step.
                 let late = match self.steps[place].phase {
@@ -115,9 +116,12 @@ impl Run {
                     n: *attempt,
                     started: at,
                     input: input.clone(),
+                    child: *child,
                     end: AttemptEnd::Running,
                 });
+                self.remember_child(place, *child);
             }
+            RunEvent::ChildEnded { has_changes: false, .. } => self.forget_child(place),
             RunEvent::AttemptDone { result, retry_at, .. } => {
                 let step = &mut self.steps[place];
                 step.counted += 1;
@@ -147,6 +151,7 @@ impl Run {
                 }
             }
             RunEvent::StepDeferred { not_before, .. } => {
+                self.forget_child(place);
                 let step = &mut self.steps[place];
                 step.attempts.pop();
                 step.refusals += 1;
@@ -209,7 +214,13 @@ impl Run {
                 if let Some(change) = self.changes.iter_mut().rfind(|change| !change.undone) {
                     change.tries += 1;
                     let input = change.plan.clone();
-                    change.undo.push(Attempt { n: *attempt, started: at, input, end: AttemptEnd::Running });
+                    change.undo.push(Attempt {
+                        n: *attempt,
+                        started: at,
+                        input,
+                        child: None,
+                        end: AttemptEnd::Running,
+                    });
                 }
             }
             RunEvent::UndoDone { result, retry_at, .. } => self.undone(place, result, *retry_at),
@@ -218,6 +229,9 @@ impl Run {
                 self.settle(place, StepStatus::Skipped, Some(note));
             }
             RunEvent::StepEnded { status, reason, .. } => {
+                if self.waits_for_child(place) {
+                    self.forget_child(place);
+                }
                 self.steps[place].end_attempt_unknown(&reason.detail);
                 self.settle(place, *status, Some(Note::Ended(reason.clone())));
             }
@@ -269,7 +283,8 @@ impl Run {
         let Some(doer) = self.doer(place).cloned() else { return };
         // One change with one plan is undone once, however often it was begun.
         self.changes.retain(|begun| begun.place != place || begun.undone || begun.plan != plan);
-        self.changes.push(Change { place, doer, plan, undo: Vec::new(), tries: 0, undone: false });
+        let maker = Maker::Agent(doer);
+        self.changes.push(Change { place, maker, plan, undo: Vec::new(), tries: 0, undone: false });
     }
 
     fn undone(&mut self, place: usize, result: &Arc<StepResult>, retry_at: Option<DateTime<Utc>>) {

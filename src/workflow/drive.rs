@@ -14,6 +14,7 @@ use crate::toolkit::output::Status;
 use crate::workflow::advance::Advance;
 use crate::workflow::advance::Effect;
 use crate::workflow::advance::STOP_GRACE;
+use crate::workflow::child::inputs_of;
 use crate::workflow::event::RunEvent;
 use crate::workflow::expr::Scope;
 use crate::workflow::plan::Mode;
@@ -115,8 +116,8 @@ impl Run {
                     self.end_held(place, Status::Aborted, reason.clone(), at, advance);
                     continue;
                 }
-                // What may be changing the host is waited for: it could not be undone meanwhile.
-                Phase::Running if patience_is_over && !self.may_have_changed(place) => {
+                // What may be changing the host is waited for: it could not be undone meanwhile. So is a child.
+                Phase::Running if patience_is_over && !self.may_have_changed(place) && !self.waits_for_child(place) => {
                     let detail = format!("{} and {} did not stop in time", reason.detail, self.doer_name(place));
                     let reason = Reason::new(&reason.code, self.doer_name(place), detail);
                     RunEvent::StepEnded { step: id, status: StepStatus::Cancelled, reason }
@@ -187,13 +188,19 @@ impl Run {
         if matches!(step.work, Work::Sleep { .. } | Work::Signal { .. } | Work::Gate {}) {
             return self.hold(place, at, advance);
         }
+        if step.playbook().is_some() {
+            return match (&step.approve, &self.steps[place].asked) {
+                (Some(approval), None) => self.ask_approval(place, approval, Some(input), None, at, advance),
+                _ => self.begin_child(place, input, at, advance),
+            };
+        }
         let Some(doer) = self.doer(place).cloned() else { return self.choose(place, advance) };
         // A change is approved by its plan, anything else by its input.
         if let (Some(approval), None, false) = (&step.approve, &self.steps[place].asked, doer.facts.changes) {
             return self.ask_approval(place, approval, Some(input), None, at, advance);
         }
         let attempt = self.steps[place].next_attempt();
-        let started = RunEvent::StepStarted { step: step.id.clone(), attempt, input: Arc::clone(&input) };
+        let started = RunEvent::StepStarted { step: step.id.clone(), attempt, input: Arc::clone(&input), child: None };
         self.record(at, subject, started, advance);
         if self.steps[place].change.is_some() {
             return self.carry_out(place, at, advance);
@@ -256,9 +263,10 @@ impl Run {
             (Some(template), _, _) => {
                 template.render(scope).map_err(|error| Reason::new("expression", "input", error.to_string()))?
             }
-            (None, Mode::Pipeline, Some(prev)) => Arc::new(prev.output.data.clone()),
+            (None, Mode::Pipeline, Some(prev)) if step.playbook().is_none() => Arc::new(prev.output.data.clone()),
             (None, _, _) => Arc::new(Value::Object(serde_json::Map::new())),
         };
+        let input = step.playbook().map_or(input.clone(), |(_, plan)| Arc::new(inputs_of(plan, &input)));
         let (weight, most) = (size(&input), self.plan.max_value_bytes());
         if weight > most {
             return Err(Reason::new("too_large", "input", format!("the input is larger than {most} bytes")));

@@ -36,7 +36,7 @@ impl Run {
                 }
                 (Hold::Signal, at + step.timeout)
             }
-            Work::Gate {} | Work::Tool(_) | Work::Task { .. } => {
+            Work::Gate {} | Work::Tool(_) | Work::Task { .. } | Work::Playbook { .. } => {
                 let Some(approval) = step.approve.clone() else { return };
                 return self.ask_approval(place, &approval, None, None, at, advance);
             }

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::ids::Digest;
+use crate::ids::RunId;
 use crate::judges::finding::Finding;
 use crate::toolkit::change::Planned;
 use crate::toolkit::output::Output;
@@ -116,6 +117,8 @@ pub struct Attempt {
     pub n: u32,
     pub started: DateTime<Utc>,
     pub input: Arc<Value>,
+    /// The run that it is, of a step that runs a playbook.
+    pub child: Option<RunId>,
     pub end: AttemptEnd,
 }
 

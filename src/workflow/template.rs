@@ -52,6 +52,11 @@ impl Template {
         &self.written
     }
 
+    /// There is no expression in it.
+    pub fn is_constant(&self) -> bool {
+        self.parts.is_none()
+    }
+
     pub fn render(&self, scope: &dyn Scope) -> Result<Arc<Value>, ExprError> {
         match &self.parts {
             None => Ok(Arc::clone(&self.written)),

@@ -35,6 +35,8 @@ mod learning;
 #[cfg(test)]
 mod many_runs;
 #[cfg(test)]
+mod playbook_steps;
+#[cfg(test)]
 mod privileges;
 #[cfg(test)]
 mod reference;

@@ -1,4 +1,4 @@
-//! How a run makes durable what its state machine decides: one append after the other.
+//! Makes durable what the state machine of a run decides: one append after the other.
 use std::time::Duration;
 
 use actix::fut::WrapFuture;
