@@ -48,6 +48,7 @@ use crate::recovery::action::Restraint;
 use crate::resilience::admission::Priority;
 use crate::store::database::{BadUrl, Database};
 use crate::toolkit::bench::Workbench;
+use crate::toolkit::cx::Writes;
 use crate::workflow::record::StoreError;
 
 /// For all children together, once a stop is asked for.
@@ -173,6 +174,10 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
     let bench = Arc::new(Workbench {
         node: parts.node.clone(),
         roots: Arc::new(config.roots.clone()),
+        writes: Arc::new(Writes {
+            scratch: config.tools.fs_write_root.clone().unwrap_or_else(|| parts.data_dir.join("scratch")),
+            undo: parts.data_dir.join("undo"),
+        }),
         time: Arc::new(faculties::SystemTime),
         sign: Arc::new(faculties::TpmSign { quote: signer.port(), sign: signer.port() }),
         history: Arc::new(faculties::StoreHistory { last: data.reader.port(), load: data.reader.port() }),
@@ -215,6 +220,7 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
     let (watch_spec, alerts) = watch::watch(config, &parts, sights)?;
     let doors = edges::Doors {
         reader: &data.reader,
+        submissions: &data.submissions,
         signer: &signer,
         auditor: &auditor,
         orchestrator: &orchestrator,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -32,6 +33,7 @@ pub type ToolId = Name<ToolKind>;
 pub type StepId = Name<StepKind>;
 pub type NodeId = Name<NodeKind>;
 pub type ScheduleName = Name<ScheduleKind>;
+pub type SignalName = Name<SignalKind>;
 
 #[derive(Debug)]
 pub enum AgentKind {}
@@ -43,6 +45,8 @@ pub enum StepKind {}
 pub enum NodeKind {}
 #[derive(Debug)]
 pub enum ScheduleKind {}
+#[derive(Debug)]
+pub enum SignalKind {}
 
 impl Kind for AgentKind {
     const KIND: &'static str = "agent id";
@@ -67,7 +71,19 @@ impl Kind for StepKind {
     const KIND: &'static str = "step id";
     const RULE: &'static str = "1 to 64 of a-z, A-Z, 0-9 and `_`, starting with a letter";
     fn admits(text: &str) -> bool {
+        // `scan[3]` is the fourth item of the step `scan`.
+        let item = text.strip_suffix(']').and_then(|text| text.split_once('['));
+        let is_number = |n: &str| !n.is_empty() && n.len() <= 6 && n.bytes().all(|byte| byte.is_ascii_digit());
+        let text = item.filter(|(_, n)| is_number(n)).map_or(text, |(step, _)| step);
         shaped(text, 64, |c| c.is_ascii_alphabetic(), |c| c.is_ascii_alphanumeric() || c == '_')
+    }
+}
+
+impl Kind for SignalKind {
+    const KIND: &'static str = "signal name";
+    const RULE: &'static str = "1 to 64 of a-z, A-Z, 0-9, `_` and `-`, starting with a letter";
+    fn admits(text: &str) -> bool {
+        shaped(text, 64, |c| c.is_ascii_alphabetic(), |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
     }
 }
 
@@ -198,6 +214,14 @@ impl<K: Kind> JsonSchema for Name<K> {
 #[serde(transparent)]
 #[schemars(inline)]
 pub struct RunId(pub Uuid);
+
+impl RunId {
+    /// The millisecond that a version-7 UUID begins with.
+    pub fn begun(self) -> Option<DateTime<Utc>> {
+        let millis = i64::try_from(self.0.as_u128() >> 80).ok().filter(|_| self.0.get_version_num() == 7)?;
+        DateTime::from_timestamp_millis(millis)
+    }
+}
 
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,6 +14,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult, Respons
 use tokio::sync::{AcquireError, watch};
 use tracing::{debug, error};
 
+use crate::actors::calls::carry_out;
 use crate::actors::context::Ctx;
 use crate::actors::places::{Place, Places};
 use crate::actors::usage::measured;
@@ -25,6 +26,7 @@ use crate::judges;
 use crate::messages::agent::{AgentStats, GetStats, RunStep, StepNotDone};
 use crate::recovery::action::Restraint;
 use crate::toolkit::bench::Workbench;
+use crate::toolkit::change::Call;
 use crate::toolkit::output::{Output, Reason, Status};
 use crate::toolkit::spec::{RunsOn, Tool, ToolSpec};
 use crate::tools::toolbox::Toolbox;
@@ -116,7 +118,11 @@ impl Agent {
         let duration_ms = clock::now().saturating_duration_since(began).as_secs_f64() * 1e3;
         let (output, usage) = worked.inspect_err(|_| self.stats.record(duration_ms, Status::Failed))?;
         self.stats.record(duration_ms, output.status);
-        let findings = judges::conclude(&self.profile.id, &order.tool, &output);
+        let findings = match order.call {
+            Call::Run | Call::Apply(_) => judges::conclude(&self.profile.id, &order.tool, &output),
+            // Nothing was found out about the host, and nothing was done that was asked for.
+            Call::Plan | Call::Undo(_) | Call::Settle(_) => Vec::new(),
+        };
         let (agent, step) = (&self.profile.id, &order.step);
         debug!(agent.id = %agent, run.id = %order.run, step.id = %step, duration_ms, "agent {agent} finished step {step}");
         Ok(StepResult { output, findings, duration_ms, usage })
@@ -132,16 +138,23 @@ async fn work(
     order: RunStep,
 ) -> Worked {
     let deadline = tokio::time::Instant::from_std(order.deadline);
-    let Ok(Ok(_place)) = tokio::time::timeout_at(deadline, place).await else {
-        return Ok((out_of_time("the agent had no free place before the deadline"), None));
+    // What puts the host back waits neither for a place nor for the end of a restraint.
+    let _place = match order.call {
+        Call::Undo(_) => None,
+        Call::Run | Call::Plan | Call::Apply(_) | Call::Settle(_) => {
+            match tokio::time::timeout_at(deadline, place).await {
+                Ok(Ok(place)) => Some(place),
+                _ => return Ok((out_of_time("the agent had no free place before the deadline"), None)),
+            }
+        }
     };
     let Granted { tool, runs_on, needs_evidence } = granted;
     let cx = bench.cx(&order.run, &order.step, &profile.id, order.deadline, order.cancel.clone());
     let (output, usage) = match runs_on {
-        RunsOn::Arbiter => measured(|| tool.call(&cx, &order.input)),
+        RunsOn::Arbiter => measured(|| carry_out(&*tool, &cx, &order.call, &order.input)),
         RunsOn::Thread => {
-            let input = order.input;
-            let mut thread = tokio::task::spawn_blocking(move || measured(|| tool.call(&cx, &input)));
+            let RunStep { call, input, .. } = order;
+            let mut thread = tokio::task::spawn_blocking(move || measured(|| carry_out(&*tool, &cx, &call, &input)));
             let finished = match tokio::time::timeout_at(deadline, &mut thread).await {
                 Ok(finished) => finished,
                 Err(_) => {
@@ -211,3 +224,6 @@ impl Handler<GetStats> for Agent {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

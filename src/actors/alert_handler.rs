@@ -111,7 +111,7 @@ impl AlertHandler {
             if matches!(what, What::Raised | What::Resolved | What::Acknowledged) {
                 let value = json!({ "kind": "alert", "what": word(*what), "subject": alert.rule, "detail": alert.summary,
                     "severity": alert.severity, "at": at });
-                events.push(Event { channel: Channel::Events, id: String::new(), at, value: Some(value) });
+                events.push(Event { channel: Channel::Events, id: String::new(), at, value: Some(Arc::new(value)) });
             }
             if matches!(what, What::Raised | What::Resolved | What::Acknowledged | What::Superseded) {
                 let kept = self.archive.as_ref().is_some_and(|archive| archive.try_send(change.clone()).is_ok());
@@ -146,7 +146,7 @@ impl AlertHandler {
 
 fn shown(alert: &Alert, at: DateTime<Utc>) -> Event {
     let value = serde_json::to_value(alert).ok();
-    Event { channel: Channel::Alerts, id: alert.fingerprint.clone(), at, value }
+    Event { channel: Channel::Alerts, id: alert.fingerprint.clone(), at, value: value.map(Arc::new) }
 }
 
 fn word(what: What) -> &'static str {

@@ -9,6 +9,7 @@ use crate::actors::dynamic::DynamicSpec;
 use crate::actors::dynamic::handle::Dynamic;
 use crate::actors::engine_doors::Doors;
 use crate::actors::home::Home;
+use crate::actors::keys_in_flight::KeysInFlight;
 use crate::actors::orchestrator::{Nursery, Orchestrator};
 use crate::actors::run_news::RunNews;
 use crate::actors::runner::Setting;
@@ -47,7 +48,7 @@ pub fn engine(spec: EngineSpec) -> (SupervisorSpec, Ref<Orchestrator>) {
     let (runs_spec, crowd) = Dynamic::new(of_runs);
     let news = RunNews::new(doors.feed.clone());
     let setting = Setting { node, doors, news, restraint };
-    let nursery = Nursery { setting, crowd, homes: homes.into(), runs: Runs::default() };
+    let nursery = Nursery { setting, crowd, homes: homes.into(), runs: Runs::default(), keys: KeysInFlight::default() };
     let (spec, orchestrator) = ChildSpec::worker("orchestrator", options, move || Orchestrator::new(nursery.clone()));
     let supervisor = SupervisorSpec {
         name: "engine".to_owned(),

@@ -14,12 +14,17 @@ use crate::ids::{AgentId, RunId};
 use crate::messages::agent::{RunStep, StepNotDone};
 use crate::messages::events::Publish;
 use crate::messages::learner::Choose;
+use crate::messages::orchestrator::StartError;
 use crate::messages::port::{AskError, Port};
-use crate::messages::store::{AppendEntries, AppendRun, BeginEpoch, LoadOpenRuns, LoadRun, LoadUnlearnedRuns};
+use crate::messages::store::{
+    AppendEntries, AppendRun, BeginEpoch, ListRuns, LoadOpenRuns, LoadRun, LoadUnlearnedRuns,
+};
 use crate::toolkit::causes::with_causes;
 use crate::workflow::advance::Answer;
 use crate::workflow::record::{Appended, DamagedRun, StoreError, StoredRun};
 use crate::workflow::result::StepResult;
+use crate::workflow::run_filter::RunFilter;
+use crate::workflow::status::RunStatus;
 use crate::workflow::step::{Choice, Task};
 
 /// Between two tries to reach the database, or the learner.
@@ -47,6 +52,7 @@ pub struct Doors {
     pub load_open: Port<LoadOpenRuns>,
     pub load: Port<LoadRun>,
     pub load_unlearned: Port<LoadUnlearnedRuns>,
+    pub list: Port<ListRuns>,
     pub choose: Port<Choose>,
     pub teach: Teach,
     pub feed: Port<Publish>,
@@ -113,6 +119,23 @@ impl Doors {
         }
     }
 
+    /// Runs of earlier starts whose changes could not be undone.
+    pub(super) async fn in_need(&self) -> Vec<RunId> {
+        let status = Some(RunStatus::NeedsHuman.as_str().to_owned());
+        let filter = RunFilter { status, limit: 500, ..RunFilter::default() };
+        match self.list.ask(ListRuns(filter)).await {
+            Ok(Ok(page)) => page.runs.into_iter().map(|run| run.header.run).collect(),
+            Ok(Err(fault)) => {
+                warn!("runs that need a person could not be looked for: {fault}");
+                Vec::new()
+            }
+            Err(refusal) => {
+                warn!("runs that need a person could not be looked for: {refusal}");
+                Vec::new()
+            }
+        }
+    }
+
     /// Teaches the runs that ended when there was nobody any more to hand their lessons over.
     pub(super) async fn teach_ended(&self) {
         let ended = match self.load_unlearned.ask_within(LoadUnlearnedRuns, READ_WITHIN).await {
@@ -155,6 +178,11 @@ impl Doors {
         };
         answer(port.ask_within(order, timeout + MARGIN).await)
     }
+}
+
+/// Told to one who asked for something that may have become durable.
+pub(super) fn unknown(detail: &str) -> StartError {
+    StartError::NotDurable { detail: format!("{detail}; the outcome is unknown") }
 }
 
 /// Asks the learner until it answers, for as long as the step has.

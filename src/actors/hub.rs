@@ -160,7 +160,7 @@ impl Handler<Publish> for Hub {
         let changed = self.held.change(|feed| {
             let mut changed = false;
             for event in events {
-                changed |= feed.take(event.channel, &event.id, event.at, event.value.as_ref());
+                changed |= feed.take(event.channel, &event.id, event.at, event.value.as_deref());
             }
             changed
         });

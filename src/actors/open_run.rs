@@ -4,17 +4,19 @@ use std::collections::HashMap;
 use actix::SpawnHandle;
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
-use tracing::trace;
+use tracing::{error, trace};
 
+use crate::actors::keys_in_flight::HeldKey;
 use crate::ids::{NodeId, RunId, StepId};
 use crate::learning::lesson::{Lesson, lesson_of};
-use crate::messages::orchestrator::StartError;
+use crate::messages::orchestrator::{StartError, Wish};
 use crate::messages::store::AppendRun;
+use crate::toolkit::causes::with_causes;
 use crate::toolkit::cx::CancelFlag;
 use crate::workflow::advance::{Advance, Effect, Trigger};
 use crate::workflow::event::RunEvent;
 use crate::workflow::journal::{Writer, row_for};
-use crate::workflow::record::{Appended, RunHeader, RunOutcome, StoredRun};
+use crate::workflow::record::{Appended, Registration, RunHeader, RunOutcome, StoredRun};
 use crate::workflow::replay::ReplayError;
 use crate::workflow::run::Run;
 
@@ -45,6 +47,8 @@ pub struct OpenRun {
     durable: Option<Run>,
     /// An append had an unknown outcome: the run may be stored already.
     doubtful: bool,
+    /// Until the first append is confirmed: the key that came with the submission.
+    key: Option<HeldKey>,
     /// Who submitted it and waits for the first append.
     submitter: Option<oneshot::Sender<Result<RunId, StartError>>>,
     /// Who waits until so many of `rows` are durable.
@@ -55,8 +59,10 @@ pub struct OpenRun {
 }
 
 impl OpenRun {
-    pub fn accepted(run: Run, submitter: oneshot::Sender<Result<RunId, StartError>>) -> Self {
-        Self::new(run, None, Some(submitter))
+    pub fn accepted(run: Run, key: Option<HeldKey>, submitter: oneshot::Sender<Result<RunId, StartError>>) -> Self {
+        let mut open = Self::new(run, None, Some(submitter));
+        open.key = key;
+        open
     }
 
     /// From the journal.
@@ -79,6 +85,7 @@ impl OpenRun {
             effects: Vec::new(),
             durable,
             doubtful: false,
+            key: None,
             submitter,
             waiting: Vec::new(),
             attempts: HashMap::new(),
@@ -113,7 +120,14 @@ impl OpenRun {
             finished,
         });
         let status = self.run.status().as_str().to_owned();
-        Ok(Some(AppendRun { run, header: accepted.then(|| header(&self.run)), rows, status, outcome }))
+        let header = accepted.then(|| header(&self.run));
+        let registration = accepted.then(|| self.registration());
+        Ok(Some(AppendRun { run, header, registration, rows, status, outcome }))
+    }
+
+    fn registration(&self) -> Registration {
+        let submission = self.key.as_ref().map(|key| key.submission.clone());
+        Registration { by: self.run.by().to_owned(), agents: self.run.plan().agents(), submission }
     }
 
     /// The first `rows` rows are durable: tells those who wait, and gives the effects that may be performed now.
@@ -141,6 +155,7 @@ impl OpenRun {
                 trace!("who steered run {} does not wait any more", self.run.id());
             }
         }
+        self.key = None;
         if let Some(submitter) = self.submitter.take() {
             // Who submitted may have gone; the run is accepted all the same.
             drop(submitter.send(Ok(self.run.id())));
@@ -158,7 +173,10 @@ impl OpenRun {
         self.rows.iter().any(|(_, _, event)| match (trigger, event) {
             (Trigger::Pause { by }, RunEvent::Paused { by: earlier }) => by == earlier,
             (Trigger::Resume { .. }, RunEvent::Resumed { .. }) => true,
-            (Trigger::Cancel { .. }, RunEvent::Cancelled { .. }) => true,
+            (Trigger::Cancel { .. } | Trigger::Undo { .. }, RunEvent::Cancelled { .. }) => true,
+            (Trigger::Undo { .. }, RunEvent::RollbackBegun { .. }) => true,
+            (Trigger::Retry { .. }, RunEvent::Retried { .. }) => true,
+            (Trigger::Decide { step, .. }, RunEvent::Decided { step: decided, .. }) => step == decided,
             _ => false,
         })
     }
@@ -187,6 +205,13 @@ impl OpenRun {
         let Some(submitter) = self.submitter.take() else { return false };
         drop(submitter.send(Err(StartError::NotDurable { detail: detail.to_owned() })));
         true
+    }
+
+    /// Another run was started by the key of this one, which therefore is certainly not stored.
+    pub fn give_way(&mut self, run: RunId, same: bool) {
+        if let Some(submitter) = self.submitter.take() {
+            drop(submitter.send(Err(StartError::KeyTaken { run, same })));
+        }
     }
 
     /// The run as others may see it: never ahead of the journal.
@@ -257,4 +282,27 @@ fn header(run: &Run) -> RunHeader {
         labels: serde_json::json!(plan.labels()),
         accepted: run.accepted(),
     }
+}
+
+/// What a wish is to the run's state machine.
+pub(super) fn trigger_of(wish: Wish, by: String) -> Trigger {
+    match wish {
+        Wish::Cancel { undo } => Trigger::Cancel { by, undo },
+        Wish::Pause => Trigger::Pause { by },
+        Wish::Resume => Trigger::Resume { by },
+        Wish::Signal { name, payload } => Trigger::Signal { name, payload, by },
+        Wish::Decide { step, approved, digest, comment } => Trigger::Decide { step, approved, by, digest, comment },
+        Wish::Undo => Trigger::Undo { by },
+        Wish::Retry => Trigger::Retry { by },
+    }
+}
+
+/// A run that cannot be taken up stays as it is; what else is open goes on.
+pub(super) fn left_alone(id: RunId, fault: &dyn std::error::Error) {
+    error!(
+        run.id = %id,
+        "run {id} cannot be taken up and stays as it is: {}. Bring the row back from a backup and start the service \
+         again, or give the run up: UPDATE ledger.runs SET status = 'failed', finished = now() WHERE run_id = '{id}'",
+        with_causes(fault)
+    );
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! StartRun -> a seat among those for open runs -> a `Runner`, which makes the run durable and answers
-//! CancelRun, PauseRun, ResumeRun, GetRun -> the runner of that run
+//! SteerRun, GetRun -> the runner of that run; a run that has ended gets one again, if it is to be undone or retried
 //! ```
 //! Who is open is known to all its lives (`runs`), so that runs go on while it is started anew. The journal is read
 //! once for each life of the supervisor of the runs, with whose end they all ended.
@@ -10,24 +10,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::WrapFuture;
-use actix::{Actor, ActorFutureExt, AsyncContext, Handler, Message, MessageResult, ResponseFuture};
-use tokio::sync::{oneshot, watch};
+use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseFuture};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::actors::child::{ChildOptions, Place, Restart};
 use crate::actors::context::Ctx;
 use crate::actors::dynamic::handle::{Dynamic, Vacancy};
-use crate::actors::engine_doors::RETRY;
+use crate::actors::engine_doors::{RETRY, unknown};
 use crate::actors::home::Home;
-use crate::actors::runner::{CONFIRM, Runner, Setting, Steered, left_alone, unknown};
+use crate::actors::keys_in_flight::KeysInFlight;
+use crate::actors::open_run::{left_alone, trigger_of};
+use crate::actors::runner::{CONFIRM, Runner, Setting, Steered};
 use crate::actors::runs::{Beginning, Recovered, Runs};
 use crate::ids::RunId;
-use crate::messages::orchestrator::{
-    CancelRun, EngineStatus, GetEngineStatus, GetRun, PauseRun, ResumeRun, StartError, StartRun, WatchRun,
-};
-use crate::messages::outcome::Outcome;
+use crate::messages::orchestrator::{EngineStatus, GetEngineStatus, GetRun, StartError, StartRun, SteerRun, WatchRun};
 use crate::messages::port::AskError;
+use crate::messages::store::LoadRun;
 
 /// Requests to one run that may wait.
 const QUEUE: usize = 64;
@@ -41,6 +41,7 @@ pub struct Nursery {
     /// The threads that runs live on, each on one of them.
     pub homes: Arc<[Arc<Home>]>,
     pub runs: Runs,
+    pub keys: KeysInFlight,
 }
 
 pub struct Orchestrator {
@@ -73,6 +74,27 @@ impl Nursery {
         unborn.start()
     }
 
+    /// Has a run that ended go on as wished. False: it cannot, or there is no such run.
+    async fn reopen(&self, SteerRun { run, wish, by }: SteerRun, epoch: i64) -> Result<bool, StartError> {
+        let loaded = self.setting.doors.load.ask(LoadRun(run)).await;
+        let loaded = loaded.map_err(|refusal| StartError::NotDurable { detail: refusal.to_string() })?;
+        let stored = loaded.map_err(|fault| StartError::NotDurable { detail: fault.to_string() })?;
+        let Some(stored) = stored.filter(|stored| stored.outcome.is_some() && stored.node == self.setting.node) else {
+            return Ok(false);
+        };
+        // Somebody else wished the same meanwhile.
+        if self.runs.runner(run).is_some() {
+            return Ok(false);
+        }
+        let (open, limit) = self.crowd.occupancy();
+        let vacancy = self.crowd.reserve().map_err(|_| StartError::TooMany { open, limit })?;
+        let (asker, answer) = oneshot::channel();
+        let beginning = Beginning::Reopened { stored: Box::new(stored), trigger: trigger_of(wish, by), asker };
+        let begun = self.begin(vacancy, run, epoch, beginning).await;
+        begun.map_err(|refusal| StartError::NotDurable { detail: refusal.to_string() })?;
+        answer.await.unwrap_or_else(|_| Err(unknown("the run was started again before the database confirmed")))
+    }
+
     /// Starts what the last start, or an earlier life of the supervisor of the runs, left open.
     async fn take_up(&self) -> Recovered {
         let life = self.crowd.epoch();
@@ -86,7 +108,7 @@ impl Nursery {
                     continue;
                 }
             };
-            let (run, mut beginning) = (stored.header.run, Beginning::Stored(stored));
+            let (run, mut beginning) = (stored.header.run, Beginning::Stored(Box::new(stored)));
             // An earlier life of the orchestrator may have begun with this.
             while !self.runs.is_open(run, life) {
                 let vacancy = self.crowd.reserve_anyway();
@@ -119,7 +141,12 @@ impl Orchestrator {
             engine.nursery.runs.note_recovered(recovered);
             engine.epoch = Some(recovered.epoch);
             let doors = engine.nursery.setting.doors.clone();
-            ctx.spawn(async move { doors.teach_ended().await }.into_actor(engine));
+            let runs = engine.nursery.runs.clone();
+            let (teaching, looking) = (doors.clone(), async move { doors.in_need().await });
+            ctx.spawn(looking.into_actor(engine).map(move |in_need, _, _| {
+                in_need.into_iter().for_each(|run| runs.note_need(run, true));
+            }));
+            ctx.spawn(async move { teaching.teach_ended().await }.into_actor(engine));
         }));
     }
 
@@ -130,16 +157,18 @@ impl Orchestrator {
 
     fn admit(
         &self,
-        StartRun { plan, by }: StartRun,
+        mut order: StartRun,
     ) -> Result<impl Future<Output = Result<RunId, StartError>> + 'static, StartError> {
         let epoch = self.recovered()?;
+        let id = RunId(Uuid::now_v7());
+        let submission = order.submission.take();
+        let key = submission.map(|submission| self.nursery.keys.hold(&order.by, submission, id)).transpose()?;
         let vacancy = self.nursery.crowd.reserve().map_err(|_| {
             let (open, limit) = self.nursery.crowd.occupancy();
             StartError::TooMany { open, limit }
         })?;
-        let id = RunId(Uuid::now_v7());
         let (submitter, accepted) = oneshot::channel();
-        let started = self.nursery.begin(vacancy, id, epoch, Beginning::Accepted { plan, by, submitter });
+        let started = self.nursery.begin(vacancy, id, epoch, Beginning::Accepted { order, key, submitter });
         let answered = async move {
             started.await.map_err(|refusal| StartError::NotDurable { detail: refusal.to_string() })?;
             accepted.await.unwrap_or_else(|_| Err(unknown("the run was started again before the database confirmed")))
@@ -150,23 +179,29 @@ impl Orchestrator {
         })
     }
 
-    /// Passes a wish on to the runner of the run. False: the run is not open.
-    fn steer<M>(&self, run: RunId, wish: M) -> Steered
-    where
-        Runner: Handler<M>,
-        M: Message<Result = Result<bool, StartError>> + Send + 'static,
-        M::Result: Outcome,
-    {
-        if let Err(not_yet) = self.recovered() {
-            return Box::pin(std::future::ready(Err(not_yet)));
-        }
-        let runs = self.nursery.runs.clone();
-        let Some(runner) = runs.runner(run) else { return Box::pin(std::future::ready(Ok(false))) };
+    /// Passes a wish on to the runner of the run; one that has ended gets a runner again, if the wish can be about such.
+    fn steer(&self, wish: SteerRun) -> Steered {
+        let epoch = match self.recovered() {
+            Ok(epoch) => epoch,
+            Err(not_yet) => return Box::pin(std::future::ready(Err(not_yet))),
+        };
+        let (nursery, run) = (self.nursery.clone(), wish.run);
         Box::pin(async move {
-            match runner.port::<M>().ask_within(wish, CONFIRM + Duration::from_secs(1)).await {
+            let runs = nursery.runs.clone();
+            if runs.runner(run).is_none() && wish.wish.reopens() {
+                return nursery.reopen(wish, epoch).await;
+            }
+            let Some(runner) = runs.runner(run) else { return Ok(false) };
+            match runner.port::<SteerRun>().ask_within(wish.clone(), CONFIRM + Duration::from_secs(1)).await {
                 Ok(steered) => steered,
                 // It ended just now.
-                Err(AskError::Unavailable { .. }) if runs.runner(run).is_none() => Ok(false),
+                Err(AskError::Unavailable { .. }) if runs.let_go_of_ended(run).await => {
+                    if wish.wish.reopens() {
+                        nursery.reopen(wish, epoch).await
+                    } else {
+                        Ok(false)
+                    }
+                }
                 Err(refusal) if refusal.certainly_not_executed() => {
                     Err(StartError::NotDurable { detail: refusal.to_string() })
                 }
@@ -207,31 +242,15 @@ impl Handler<WatchRun> for Orchestrator {
     type Result = MessageResult<WatchRun>;
 
     fn handle(&mut self, WatchRun(id): WatchRun, _: &mut Ctx<Self>) -> Self::Result {
-        MessageResult(self.nursery.runs.watch(id) as Option<watch::Receiver<u64>>)
+        MessageResult(self.nursery.runs.watch(id))
     }
 }
 
-impl Handler<CancelRun> for Orchestrator {
+impl Handler<SteerRun> for Orchestrator {
     type Result = Steered;
 
-    fn handle(&mut self, wish: CancelRun, _: &mut Ctx<Self>) -> Steered {
-        self.steer(wish.run, wish)
-    }
-}
-
-impl Handler<PauseRun> for Orchestrator {
-    type Result = Steered;
-
-    fn handle(&mut self, wish: PauseRun, _: &mut Ctx<Self>) -> Steered {
-        self.steer(wish.run, wish)
-    }
-}
-
-impl Handler<ResumeRun> for Orchestrator {
-    type Result = Steered;
-
-    fn handle(&mut self, wish: ResumeRun, _: &mut Ctx<Self>) -> Steered {
-        self.steer(wish.run, wish)
+    fn handle(&mut self, wish: SteerRun, _: &mut Ctx<Self>) -> Steered {
+        self.steer(wish)
     }
 }
 
@@ -243,6 +262,7 @@ impl Handler<GetEngineStatus> for Orchestrator {
         MessageResult(EngineStatus {
             open_runs: runs.count(),
             running_steps: runs.running_steps(),
+            in_need: runs.in_need(),
             recovered: self.epoch.is_some(),
         })
     }

@@ -66,7 +66,7 @@ impl RecoveryManager {
         let severity = if gives_way { "warning" } else { "info" };
         let value = json!({ "kind": "action", "what": what, "subject": action, "detail": format!("{told} ({why})"),
             "severity": severity, "at": at });
-        self.publish(Event { channel: Channel::Events, id: String::new(), at, value: Some(value) });
+        self.publish(Event { channel: Channel::Events, id: String::new(), at, value: Some(Arc::new(value)) });
         actix_rt::spawn(async move {
             doors.scribe.note(Deed { actor: RECOVERY.to_owned(), op: "action.taken", subject, outcome, detail }).await;
         });
@@ -81,8 +81,12 @@ impl RecoveryManager {
     fn show(&self) {
         let Restraint { share, hold_back } = self.plan.restraint();
         let value = json!({ "mode": mode_name(self.mode), "share": share, "holding_back": hold_back });
-        let event =
-            Event { channel: Channel::Service, id: "recovery".to_owned(), at: clock::wall(), value: Some(value) };
+        let event = Event {
+            channel: Channel::Service,
+            id: "recovery".to_owned(),
+            at: clock::wall(),
+            value: Some(Arc::new(value)),
+        };
         self.publish(event);
     }
 }

@@ -11,8 +11,9 @@ use crate::clock;
 use crate::feed::channel::Channel;
 use crate::messages::events::{Event, Publish};
 use crate::messages::port::Port;
-use crate::workflow::run::{Run, StepRun};
+use crate::workflow::run::Run;
 use crate::workflow::step::Step;
+use crate::workflow::step_run::StepRun;
 
 /// Changes of one run within this time are told as one.
 pub const TOGETHER: Duration = Duration::from_millis(20);
@@ -114,7 +115,12 @@ async fn pursue(feed: Port<Publish>, mut pursuit: Pursuit) {
 }
 
 fn event(run: &Run) -> Event {
-    Event { channel: Channel::Workflows, id: run.id().to_string(), at: clock::wall(), value: Some(shown(run)) }
+    Event {
+        channel: Channel::Workflows,
+        id: run.id().to_string(),
+        at: clock::wall(),
+        value: Some(Arc::new(shown(run))),
+    }
 }
 
 fn shown(run: &Run) -> Value {
@@ -123,7 +129,7 @@ fn shown(run: &Run) -> Value {
         let doer = run.doer(place);
         json!({
             "id": step.id, "agent": doer.map(|doer| &doer.agent), "tool": doer.map(|doer| &doer.tool),
-            "task": step.task.as_ref().map(|task| &task.text), "status": state.status().as_str(),
+            "task": step.task().map(|task| &task.text), "status": state.status().as_str(),
             "started": state.attempts().first().map(|first| first.started),
             "duration_ms": last.and_then(|last| last.duration_ms()), "attempts": state.attempts().len(),
             "findings": state.findings().len(),
@@ -152,7 +158,7 @@ mod tests {
 
     fn news_of(id: &str, status: &str) -> Event {
         let value = Some(json!({ "status": status }));
-        Event { channel: Channel::Workflows, id: id.to_owned(), at: clock::wall(), value }
+        Event { channel: Channel::Workflows, id: id.to_owned(), at: clock::wall(), value: value.map(Arc::new) }
     }
 
     #[actix::test]
@@ -173,7 +179,7 @@ mod tests {
         }
         let events = hears.recv().await.expect("told");
         let told: Vec<(&str, &Value)> =
-            events.iter().map(|event| (event.id.as_str(), event.value.as_ref().expect("a value"))).collect();
+            events.iter().map(|event| (event.id.as_str(), event.value.as_deref().expect("a value"))).collect();
         let (b, a) = (json!({ "status": "succeeded" }), json!({ "status": "failed" }));
         assert_eq!(told, [("b", &b), ("a", &a)], "the newest of each run, once");
         assert!(news.waiting.lock().events.is_empty() && !news.waiting.lock().is_pursued);

@@ -11,24 +11,29 @@ use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseFuture};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
 use crate::actors::context::Ctx;
-use crate::actors::engine_doors::{Confirmed, Doors, RETRY};
-use crate::actors::open_run::OpenRun;
+use crate::actors::engine_doors::{Confirmed, Doors, RETRY, unknown};
+use crate::actors::keys_in_flight::HeldKey;
+use crate::actors::open_run::{OpenRun, left_alone, trigger_of};
 use crate::actors::run_news::{RunNews, TOGETHER};
 use crate::actors::runs::{Beginning, Berth, Share};
 use crate::clock;
 use crate::ids::{NodeId, RunId};
 use crate::messages::agent::RunStep;
-use crate::messages::orchestrator::{CancelRun, GetRun, PauseRun, RECOVERY, ResumeRun, StartError};
+use crate::messages::orchestrator::{GetRun, RECOVERY, StartError, StartRun, SteerRun};
 use crate::recovery::action::Restraint;
-use crate::toolkit::causes::with_causes;
-use crate::workflow::advance::{Advance, Effect, Trigger};
-use crate::workflow::plan::{Plan, Priority};
+use crate::toolkit::change::Call;
+use crate::toolkit::cx::CancelFlag;
+use crate::workflow::advance::{Acceptance, Advance, Effect, Trigger};
+use crate::workflow::plan::Priority;
 use crate::workflow::record::{StoreError, StoredRun};
 use crate::workflow::run::Run;
+use crate::workflow::status::RunStatus;
 
 /// One who submits or steers is told so if the database has not confirmed by then; it goes on being tried.
 pub(super) const CONFIRM: Duration = Duration::from_secs(20);
@@ -56,20 +61,6 @@ pub struct Runner {
     news_due: bool,
 }
 
-pub(super) fn unknown(detail: &str) -> StartError {
-    StartError::NotDurable { detail: format!("{detail}; the outcome is unknown") }
-}
-
-/// A run that cannot be taken up stays as it is; what else is open goes on.
-pub(super) fn left_alone(id: RunId, fault: &dyn std::error::Error) {
-    error!(
-        run.id = %id,
-        "run {id} cannot be taken up and stays as it is: {}. Bring the row back from a backup and start the service \
-         again, or give the run up: UPDATE ledger.runs SET status = 'failed', finished = now() WHERE run_id = '{id}'",
-        with_causes(fault)
-    );
-}
-
 impl Runner {
     pub(super) fn new(berth: Arc<Berth>, setting: Setting) -> Self {
         let (running, holding_back) = (berth.share(), setting.restraint.borrow().hold_back);
@@ -82,19 +73,18 @@ impl Runner {
 
     fn accept(
         &mut self,
-        plan: Plan,
-        by: String,
+        StartRun { plan, by, carried, .. }: StartRun,
+        key: Option<HeldKey>,
         submitter: oneshot::Sender<Result<RunId, StartError>>,
         ctx: &mut Ctx<Self>,
     ) {
-        let now = clock::wall();
-        let (run, advance) = if self.holding_back && plan.priority() != Priority::Critical {
-            Run::accept_paused(self.id(), plan, by, RECOVERY.to_owned(), now)
-        } else {
-            Run::accept(self.id(), plan, by, now)
-        };
-        self.open = Some(OpenRun::accepted(run, submitter));
-        self.take(advance, ctx);
+        // Lists find it by the time in its id: it was accepted at that very moment.
+        let now = self.id().begun().unwrap_or_else(clock::wall);
+        let waits = self.holding_back && plan.priority() != Priority::Critical;
+        let paused_by = waits.then(|| RECOVERY.to_owned());
+        let (run, advance) = Run::accept_as(self.id(), Acceptance { plan, by, carried, paused_by }, now);
+        self.open = Some(OpenRun::accepted(run, key, submitter));
+        self.take_at(now, advance, ctx);
     }
 
     fn take_up(&mut self, stored: StoredRun, ctx: &mut Ctx<Self>) {
@@ -111,6 +101,28 @@ impl Runner {
                 ctx.stop();
             }
         }
+    }
+
+    /// Does with a run that has ended what was wished, if that can be done.
+    fn reopen(
+        &mut self,
+        stored: StoredRun,
+        trigger: Trigger,
+        asker: oneshot::Sender<Result<bool, StartError>>,
+        ctx: &mut Ctx<Self>,
+    ) {
+        let open = OpenRun::replay(stored);
+        if let Err(fault) = &open {
+            left_alone(self.id(), fault);
+        }
+        self.open = open.ok();
+        let steered = self.steer(trigger, ctx);
+        if self.open.as_ref().is_none_or(|open| open.run.is_finished()) {
+            ctx.stop();
+        }
+        // Who asked may have gone; what was wished is done all the same.
+        let answered = async move { drop(asker.send(steered.await)) };
+        actix_rt::spawn(answered);
     }
 
     /// Goes on from the journal, which an earlier life left.
@@ -188,8 +200,12 @@ impl Runner {
 
     /// Queues what was decided, and begins to journal it unless an append is under way.
     fn take(&mut self, advance: Advance, ctx: &mut Ctx<Self>) {
+        self.take_at(clock::wall(), advance, ctx);
+    }
+
+    fn take_at(&mut self, now: DateTime<Utc>, advance: Advance, ctx: &mut Ctx<Self>) {
         let Some(open) = &mut self.open else { return };
-        open.queue(advance, clock::wall());
+        open.queue(advance, now);
         self.running.set(open.run.running_steps());
         if !open.writing {
             self.write(ctx);
@@ -217,7 +233,7 @@ impl Runner {
             Ok(appended) => {
                 open.writing = false;
                 let effects = open.confirmed(rows, &appended);
-                self.berth.changes.send_modify(|count| *count += 1);
+                self.berth.progress.send_modify(|progress| progress.changes += 1);
                 self.setting.doors.teach.hand_over(open.take_lessons());
                 self.tell_watchers_soon(ctx);
                 for effect in effects {
@@ -233,6 +249,10 @@ impl Runner {
                 return ctx.fail(format!("another service writes for node {}", self.setting.node));
             }
             StoreError::Unknown { .. } => open.doubt(),
+            StoreError::KeyTaken { run, same } => {
+                open.give_way(run, same);
+                return ctx.stop();
+            }
             // A run that nobody was promised and that is certainly not stored is simply refused.
             StoreError::Unreachable { .. } | StoreError::Refused { .. } if open.refuse(&detail) => return ctx.stop(),
             StoreError::Refused { .. } => return self.compare_journal(detail, ctx),
@@ -275,11 +295,11 @@ impl Runner {
         let id = self.id();
         let Some(open) = &mut self.open else { return };
         match effect {
-            Effect::Dispatch { step, agent, tool, attempt, input, timeout } => {
+            Effect::Dispatch { step, agent, tool, attempt, input, call, timeout } => {
                 let cancel = open.begin(step.clone(), attempt);
                 let deadline = clock::now() + timeout;
-                let order =
-                    RunStep { run: id, step: step.clone(), attempt, tool, input: (*input).clone(), deadline, cancel };
+                let input = (*input).clone();
+                let order = RunStep { run: id, step: step.clone(), attempt, tool, call, input, deadline, cancel };
                 let doors = self.setting.doors.clone();
                 let dispatched = async move { doors.answer(&agent, order, timeout).await };
                 ctx.spawn(dispatched.into_actor(self).map(move |answer, runner, ctx| {
@@ -287,6 +307,16 @@ impl Runner {
                         open.ended(&step, attempt);
                     }
                     runner.tell(Trigger::Answer { step, attempt, answer }, ctx);
+                }));
+            }
+            Effect::Undo { step, agent, tool, attempt, plan, timeout } => {
+                let deadline = clock::now() + timeout;
+                let (call, input, cancel) = (Call::Undo(plan), Value::Null, CancelFlag::default());
+                let order = RunStep { run: id, step: step.clone(), attempt, tool, call, input, deadline, cancel };
+                let doors = self.setting.doors.clone();
+                let undone = async move { doors.answer(&agent, order, timeout).await };
+                ctx.spawn(undone.into_actor(self).map(move |answer, runner, ctx| {
+                    runner.tell(Trigger::Undone { step, attempt, answer }, ctx);
                 }));
             }
             Effect::Choose { step, task, timeout } => {
@@ -306,10 +336,18 @@ impl Runner {
                     ctx.cancel_future(replaced);
                 }
             }
+            // Somebody wished meanwhile that it goes on: then it does.
+            Effect::Finished if !open.run.is_finished() => {}
             Effect::Finished => {
-                info!(run.id = %id, status = open.run.status().as_str(), "run {id} ended: {}", open.run.status().as_str());
+                let status = open.run.status();
+                info!(run.id = %id, status = status.as_str(), "run {id} ended: {}", status.as_str());
+                if status == RunStatus::NeedsHuman {
+                    error!(run.id = %id, "what run {id} changed could not be undone: `dsmil runs show {id}` says what is left");
+                }
+                self.berth.note_need(status == RunStatus::NeedsHuman);
+                let ended = open.shown().map(Arc::new);
+                self.berth.progress.send_modify(|progress| progress.ended = ended);
                 self.tell_watchers();
-                // With the actor end its timer and whatever it still waits for.
                 ctx.stop();
             }
         }
@@ -337,8 +375,9 @@ impl Actor for Runner {
     fn started(&mut self, ctx: &mut Ctx<Self>) {
         self.keep_to_restraint(ctx);
         match self.berth.take_beginning() {
-            Beginning::Accepted { plan, by, submitter } => self.accept(plan, by, submitter, ctx),
-            Beginning::Stored(stored) => self.take_up(stored, ctx),
+            Beginning::Accepted { order, key, submitter } => self.accept(order, key, submitter, ctx),
+            Beginning::Stored(stored) => self.take_up(*stored, ctx),
+            Beginning::Reopened { stored, trigger, asker } => self.reopen(*stored, trigger, asker, ctx),
             Beginning::Unread => self.read_journal(ctx),
         }
     }
@@ -352,26 +391,10 @@ impl Handler<GetRun> for Runner {
     }
 }
 
-impl Handler<CancelRun> for Runner {
+impl Handler<SteerRun> for Runner {
     type Result = Steered;
 
-    fn handle(&mut self, CancelRun { by, .. }: CancelRun, ctx: &mut Ctx<Self>) -> Steered {
-        self.steer(Trigger::Cancel { by }, ctx)
-    }
-}
-
-impl Handler<PauseRun> for Runner {
-    type Result = Steered;
-
-    fn handle(&mut self, PauseRun { by, .. }: PauseRun, ctx: &mut Ctx<Self>) -> Steered {
-        self.steer(Trigger::Pause { by }, ctx)
-    }
-}
-
-impl Handler<ResumeRun> for Runner {
-    type Result = Steered;
-
-    fn handle(&mut self, ResumeRun { by, .. }: ResumeRun, ctx: &mut Ctx<Self>) -> Steered {
-        self.steer(Trigger::Resume { by }, ctx)
+    fn handle(&mut self, SteerRun { wish, by, .. }: SteerRun, ctx: &mut Ctx<Self>) -> Steered {
+        self.steer(trigger_of(wish, by), ctx)
     }
 }

@@ -2,19 +2,24 @@
 //!
 //! A run is listed from the moment it is admitted until its supervisor has let it go: what takes it off the list is
 //! the end of its recipe.
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
+use crate::actors::keys_in_flight::HeldKey;
 use crate::actors::runner::Runner;
 use crate::actors::slot::Ref;
 use crate::ids::RunId;
-use crate::messages::orchestrator::StartError;
-use crate::workflow::plan::Plan;
+use crate::messages::orchestrator::{Progress, StartError, StartRun};
+use crate::workflow::advance::Trigger;
 use crate::workflow::record::StoredRun;
+
+/// How long the supervisor may take to let go of a run that has ended.
+const LETTING_GO: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Default)]
 pub struct Runs(Arc<Shared>);
@@ -25,6 +30,8 @@ struct Shared {
     running_steps: AtomicUsize,
     next_token: AtomicU64,
     recovered: Mutex<Option<Recovered>>,
+    /// Runs whose changes could not be undone.
+    in_need: Mutex<BTreeSet<RunId>>,
 }
 
 /// That the journal of the last start was read.
@@ -40,18 +47,24 @@ struct Listed {
     token: u64,
     life: u64,
     runner: Ref<Runner>,
-    changes: watch::Receiver<u64>,
+    progress: watch::Receiver<Progress>,
 }
 
 /// How the first life of a run begins. Every later one reads the journal.
 pub(super) enum Beginning {
     Accepted {
-        plan: Plan,
-        by: String,
+        order: StartRun,
+        key: Option<HeldKey>,
         /// Who submitted it and waits for the first append.
         submitter: oneshot::Sender<Result<RunId, StartError>>,
     },
-    Stored(StoredRun),
+    Stored(Box<StoredRun>),
+    /// It ended, and somebody wishes that it goes on.
+    Reopened {
+        stored: Box<StoredRun>,
+        trigger: Trigger,
+        asker: oneshot::Sender<Result<bool, StartError>>,
+    },
     /// Whatever the journal says.
     Unread,
 }
@@ -60,8 +73,8 @@ pub(super) enum Beginning {
 pub(super) struct Berth {
     pub run: RunId,
     pub epoch: i64,
-    /// Counts the changes; closed when the run is no longer open.
-    pub changes: watch::Sender<u64>,
+    /// Closed when the run is no longer open.
+    pub progress: watch::Sender<Progress>,
     beginning: Mutex<Option<Beginning>>,
     token: u64,
     runs: Runs,
@@ -84,13 +97,13 @@ impl Runs {
 
     pub(super) fn berth(&self, run: RunId, epoch: i64, beginning: Beginning) -> Arc<Berth> {
         let token = self.0.next_token.fetch_add(1, Ordering::Relaxed);
-        let (changes, beginning) = (watch::Sender::new(0), Mutex::new(Some(beginning)));
-        Arc::new(Berth { run, epoch, changes, beginning, token, runs: self.clone() })
+        let (progress, beginning) = (watch::Sender::default(), Mutex::new(Some(beginning)));
+        Arc::new(Berth { run, epoch, progress, beginning, token, runs: self.clone() })
     }
 
     /// Lists a run that this life of their supervisor is about to start.
     pub(super) fn list(&self, berth: &Berth, runner: Ref<Runner>, life: u64) {
-        let listed = Listed { token: berth.token, life, runner, changes: berth.changes.subscribe() };
+        let listed = Listed { token: berth.token, life, runner, progress: berth.progress.subscribe() };
         self.0.open.write().insert(berth.run, listed);
     }
 
@@ -103,8 +116,18 @@ impl Runs {
         self.0.open.read().get(&run).map(|listed| listed.runner.clone())
     }
 
-    pub(super) fn watch(&self, run: RunId) -> Option<watch::Receiver<u64>> {
-        self.0.open.read().get(&run).map(|listed| listed.changes.clone())
+    pub(super) fn watch(&self, run: RunId) -> Option<watch::Receiver<Progress>> {
+        self.0.open.read().get(&run).map(|listed| listed.progress.clone())
+    }
+
+    /// Waits until a run that has ended is off the list, which takes a moment. False: it has not ended.
+    pub(super) async fn let_go_of_ended(&self, run: RunId) -> bool {
+        let Some(mut progress) = self.watch(run) else { return true };
+        if progress.borrow().ended.is_none() {
+            return false;
+        }
+        let gone = async { while progress.changed().await.is_ok() {} };
+        tokio::time::timeout(LETTING_GO, gone).await.is_ok()
     }
 
     pub(super) fn count(&self) -> usize {
@@ -113,6 +136,20 @@ impl Runs {
 
     pub(super) fn running_steps(&self) -> usize {
         self.0.running_steps.load(Ordering::Relaxed)
+    }
+
+    /// Whether a person has to look after the run.
+    pub(super) fn note_need(&self, run: RunId, is_in_need: bool) {
+        let mut in_need = self.0.in_need.lock();
+        if is_in_need {
+            in_need.insert(run)
+        } else {
+            in_need.remove(&run)
+        };
+    }
+
+    pub(super) fn in_need(&self) -> usize {
+        self.0.in_need.lock().len()
     }
 
     pub(super) fn share(&self) -> Share {
@@ -124,6 +161,10 @@ impl Berth {
     /// To the first who asks: how the run begins.
     pub fn take_beginning(&self) -> Beginning {
         self.beginning.lock().take().unwrap_or(Beginning::Unread)
+    }
+
+    pub fn note_need(&self, is_in_need: bool) {
+        self.runs.note_need(self.run, is_in_need);
     }
 
     pub fn share(&self) -> Share {

@@ -14,6 +14,7 @@ use crate::messages::store::LoadUnlearnedRuns;
 use crate::store::audit_entries;
 use crate::store::database::Readers;
 use crate::store::journal;
+use crate::store::run_list;
 use crate::store::runs;
 use crate::store::status;
 use crate::workflow::record::JournalRow;
@@ -70,10 +71,9 @@ impl Handler<LoadRun> for StoreReader {
 impl Handler<ListRuns> for StoreReader {
     type Result = Answer<RunPage>;
 
-    fn handle(&mut self, list: ListRuns, _: &mut Ctx<Self>) -> Self::Result {
+    fn handle(&mut self, ListRuns(filter): ListRuns, _: &mut Ctx<Self>) -> Self::Result {
         let readers = self.readers.clone();
-        let ListRuns { status, name, limit, before } = list;
-        Box::pin(async move { runs::list(&readers, status.as_deref(), name.as_deref(), limit, before).await })
+        Box::pin(async move { run_list::page(&readers, &filter).await })
     }
 }
 

@@ -1,4 +1,6 @@
 //! The store's one writer as an actor: hands requests to `store::writer`, which commits them in groups.
+use std::time::Duration;
+
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, ResponseFuture, Running, WrapFuture};
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,6 +14,7 @@ use crate::messages::store::BeginEpoch;
 use crate::store::batch::Answer;
 use crate::store::batch::Work;
 use crate::store::database::Database;
+use crate::store::submissions::KEPT;
 use crate::store::writer::Epoch;
 use crate::store::writer::Hurry;
 use crate::store::writer::OnCommit;
@@ -31,11 +34,18 @@ pub struct StoreWriter {
     requests: Option<mpsc::Sender<Request>>,
     hurry: Option<Hurry>,
     working: bool,
+    /// How long idempotency keys are kept.
+    keys_for: Duration,
 }
 
 impl StoreWriter {
     pub fn new(database: Database, node: NodeId, epoch: Epoch, auditor: Option<Port<EntriesCommitted>>) -> Self {
-        StoreWriter { database, node, epoch, auditor, requests: None, hurry: None, working: false }
+        let (requests, hurry, keys_for) = (None, None, KEPT);
+        StoreWriter { database, node, epoch, auditor, requests, hurry, working: false, keys_for }
+    }
+
+    pub fn keep_keys_for(self, keys_for: Duration) -> Self {
+        StoreWriter { keys_for, ..self }
     }
 
     fn work(&mut self, writer: Writer, ctx: &mut Ctx<Self>) {
@@ -78,7 +88,8 @@ impl Actor for StoreWriter {
                 tracing::debug!(%error, size, "the auditor was not told of the commit");
             }
         });
-        let (mut writer, hurry) = Writer::new(self.database.clone(), self.node.clone(), self.epoch.clone(), on_commit);
+        let (writer, hurry) = Writer::new(self.database.clone(), self.node.clone(), self.epoch.clone(), on_commit);
+        let mut writer = writer.keep_keys_for(self.keys_for);
         self.hurry = Some(hurry);
         let connect = async move { writer.connect().await.map(|_| writer) };
         ctx.spawn(connect.into_actor(self).map(|connected, actor, ctx| match connected {
@@ -110,8 +121,12 @@ impl Handler<AppendRun> for StoreWriter {
     type Result = ResponseFuture<Result<Appended, StoreError>>;
 
     fn handle(&mut self, append: AppendRun, _: &mut Ctx<Self>) -> Self::Result {
-        let AppendRun { run, header, rows, status, outcome } = append;
-        let answer = self.queue(Work::run(run, header, rows, status, outcome));
+        let AppendRun { run, header, registration, rows, status, outcome } = append;
+        let work = Work::run(run, header, rows, status, outcome);
+        let answer = self.queue(match registration {
+            Some(registration) => work.registering(registration),
+            None => work,
+        });
         Box::pin(async move {
             match answer.await? {
                 Answer::Run(appended) => Ok(appended),

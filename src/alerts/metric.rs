@@ -43,6 +43,7 @@ pub const SERVICE_CPU: &str = "service.cpu_ratio";
 pub const SERVICE_RSS: &str = "service.rss_bytes";
 pub const OPEN_RUNS: &str = "service.open_runs";
 pub const RUNNING_STEPS: &str = "service.running_steps";
+pub const RUNS_IN_NEED: &str = "service.runs_need_person";
 pub const DATABASE_DOWN: &str = "service.database_down";
 pub const TPM_DOWN: &str = "service.log_unsigned";
 pub const BACKLOG: &str = "service.audit_backlog";
@@ -68,6 +69,7 @@ pub const METRICS: &[Metric] = &[
     metric(SERVICE_RSS, "bytes", "resident memory of the service"),
     metric(OPEN_RUNS, "count", "runs that have not ended"),
     metric(RUNNING_STEPS, "count", "steps that agents work on"),
+    metric(RUNS_IN_NEED, "count", "runs that ended with changes that could not be undone"),
     metric(DATABASE_DOWN, "flag", "the database does not answer"),
     metric(TPM_DOWN, "flag", "there is no signed head of the audit log, or none can be had"),
     metric(BACKLOG, "count", "audit entries that no signed head covers yet"),

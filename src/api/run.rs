@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ids::{AgentId, NodeId, RunId, StepId, ToolId};
+use crate::access::role::Role;
+use crate::ids::{AgentId, Digest, NodeId, RunId, SignalName, StepId, ToolId};
 use crate::judges::finding::Finding;
 use crate::toolkit::output::Output;
 
@@ -146,6 +147,56 @@ pub struct Step {
     /// Why a step was skipped or not done.
     #[serde(default)]
     pub reason: Option<String>,
+    /// What it waits for at present.
+    #[serde(default)]
+    pub waits_for: Option<WaitsFor>,
+    /// The decision that was asked for.
+    #[serde(default)]
+    pub approval: Option<Approval>,
+    /// What it changes on the host, in one line, once that is planned.
+    #[serde(default)]
+    pub change: Option<String>,
+    /// Tries to undo what it changed.
+    #[serde(default)]
+    pub undo: Vec<Attempt>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WaitsFor {
+    pub what: Awaited,
+    /// Of a signal.
+    pub name: Option<SignalName>,
+    pub until: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Awaited {
+    Time,
+    Signal,
+    Approval,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Approval {
+    /// Who may decide: this role, or a higher one.
+    pub role: Role,
+    /// Why it is asked for.
+    pub reason: Option<String>,
+    pub expires: DateTime<Utc>,
+    /// Exactly what will be done: the plan of a change, or the input of a call; null: a gate.
+    pub parameters: Value,
+    /// SHA-256 of `parameters` as canonical JSON (RFC 8785).
+    pub digest: Option<Digest>,
+    pub decision: Option<Decision>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Decision {
+    pub approved: bool,
+    pub by: String,
+    pub at: DateTime<Utc>,
+    pub comment: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

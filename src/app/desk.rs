@@ -2,6 +2,7 @@
 //!
 //! The hub is one of the children, so that news of its own end find it shut: they wait here until it is back.
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -89,7 +90,7 @@ fn published(event: &SupervisionEvent) -> Option<Event> {
     let (what, detail, severity) = shown(&event.what, event.epoch)?;
     let value = json!({ "kind": "supervision", "what": what, "subject": event.path, "detail": detail,
         "severity": severity, "at": event.at });
-    Some(Event { channel: Channel::Events, id: String::new(), at: event.at, value: Some(value) })
+    Some(Event { channel: Channel::Events, id: String::new(), at: event.at, value: Some(Arc::new(value)) })
 }
 
 fn shown(what: &Transition, epoch: u64) -> Option<(&'static str, String, &'static str)> {

@@ -24,6 +24,7 @@ use crate::actors::scribe::Scribe;
 use crate::actors::signer::Signer;
 use crate::actors::slot::Ref;
 use crate::actors::store_reader::StoreReader;
+use crate::actors::submissions::Submissions;
 use crate::actors::supervisor::SupervisorSpec;
 use crate::actors::teach::Teach;
 use crate::app::parts::Parts;
@@ -54,6 +55,7 @@ use crate::web::workflows::Workflows;
 /// The children whose ports the routes need, and who is admitted.
 pub struct Doors<'a> {
     pub reader: &'a Ref<StoreReader>,
+    pub submissions: &'a Ref<Submissions>,
     pub signer: &'a Ref<Signer>,
     pub auditor: &'a Ref<Auditor>,
     pub orchestrator: &'a Ref<Orchestrator>,
@@ -128,8 +130,21 @@ pub fn edges(
 ) -> Result<SupervisorSpec, HomeError> {
     let (describe, intervene) = (tree.describe(), tree.intervene(scribe));
     let drill = config.drills.enabled.then(|| intervene.clone());
-    let Doors { reader, signer, auditor, orchestrator, agents, learner, teach, pool, access, alerts, hub, admitted } =
-        doors;
+    let Doors {
+        reader,
+        submissions,
+        signer,
+        auditor,
+        orchestrator,
+        agents,
+        learner,
+        teach,
+        pool,
+        access,
+        alerts,
+        hub,
+        admitted,
+    } = doors;
     let (sessions_spec, sessions) = sessions(config.web.max_sessions);
     let of_agents = || agents.iter();
     let edges = Edges {
@@ -152,11 +167,10 @@ pub fn edges(
             start: orchestrator.port(),
             get: orchestrator.port(),
             watch: orchestrator.port(),
-            cancel: orchestrator.port_for(Priority::System),
-            pause: orchestrator.port_for(Priority::System),
-            resume: orchestrator.port_for(Priority::System),
+            steer: orchestrator.port_for(Priority::System),
             load: reader.port(),
             list: reader.port(),
+            find: submissions.port(),
             node: parts.node.clone(),
         },
         agents: Agents {

@@ -60,6 +60,8 @@ pub struct Parts {
     pub database_name: String,
     pub tpm: TpmChoice,
     pub max_open_runs: usize,
+    /// How long idempotency keys are kept.
+    pub keys_for: Duration,
     pub toolbox: Arc<Toolbox>,
     pub catalog: Arc<Catalog>,
     pub world: Arc<World>,
@@ -83,6 +85,7 @@ impl Parts {
             database_name: DATABASE.to_owned(),
             tpm: config.tpm.choice.clone(),
             max_open_runs: config.engine.max_open_runs,
+            keys_for: config.engine.idempotency_keys_for,
             toolbox: Arc::new(toolbox),
             catalog: Arc::new(catalog),
             world: Arc::new(world),

@@ -26,6 +26,7 @@ use crate::actors::signer::{Deadlines, Signer};
 use crate::actors::slot::Ref;
 use crate::actors::store_reader::StoreReader;
 use crate::actors::store_writer::StoreWriter;
+use crate::actors::submissions::Submissions;
 use crate::actors::supervisor::SupervisorSpec;
 use crate::actors::teach::Teach;
 use crate::actors::tpm::TpmKeeper;
@@ -71,6 +72,7 @@ pub struct Members {
 pub struct Data {
     pub spec: SupervisorSpec,
     pub reader: Ref<StoreReader>,
+    pub submissions: Ref<Submissions>,
     pub writer: Ref<StoreWriter>,
     pub committed: Arc<OnceLock<Port<EntriesCommitted>>>,
 }
@@ -118,15 +120,23 @@ pub fn data(parts: &Parts, database: &Database, readers: &Readers) -> Result<Dat
         breaker: outside(),
         ..options(&home)
     };
-    let make = move || StoreWriter::new(database.clone(), node.clone(), epoch.clone(), Some(auditor.clone()));
+    let keys_for = parts.keys_for;
+    let make = move || {
+        StoreWriter::new(database.clone(), node.clone(), epoch.clone(), Some(auditor.clone())).keep_keys_for(keys_for)
+    };
     let (spec, writer) = ChildSpec::worker("store-writer", rules, make);
     children.push(spec);
+    let (node, of_keys) = (parts.node.clone(), readers.clone());
+    let rules = ChildOptions { cap: 1024, breaker: outside(), ..options(&home) };
+    let make = move || Submissions::new(of_keys.clone(), node.clone(), keys_for);
+    let (submissions_spec, submissions) = ChildSpec::worker("submissions", rules, make);
     let (node, readers) = (parts.node.clone(), readers.clone());
     let rules = ChildOptions { cap: 1024, breaker: outside(), ..options(&home) };
     let (spec, reader) =
         ChildSpec::worker("store-reader", rules, move || StoreReader::new(readers.clone(), node.clone()));
-    children.push(spec);
-    Ok(Data { spec: supervisor("data", Strategy::RestForOne, 10, children), reader, writer, committed })
+    children.extend([spec, submissions_spec]);
+    let spec = supervisor("data", Strategy::RestForOne, 10, children);
+    Ok(Data { spec, reader, submissions, writer, committed })
 }
 
 pub fn trust(
@@ -210,6 +220,7 @@ pub fn engine(
         load_open: data.reader.port_for(Priority::Critical),
         load: data.reader.port_for(Priority::Critical),
         load_unlearned: data.reader.port(),
+        list: data.reader.port(),
         feed,
         choose: learner.port(),
         teach,

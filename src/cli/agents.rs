@@ -21,7 +21,7 @@ pub fn agents(shell: &Shell, command: AgentsCommand) -> Result<(), Failure> {
             shell.show(&agent, render::agent::show)
         }
         AgentsCommand::Run { agent, tool, input } => {
-            hand_in(shell, &one_step(&agent.to_ascii_uppercase(), tool.as_deref(), input), true)
+            hand_in(shell, &one_step(&agent.to_ascii_uppercase(), tool.as_deref(), input), true, None)
         }
         AgentsCommand::Predict { task, context, top } => {
             let question = Question { task, context: context.into_iter().collect() };

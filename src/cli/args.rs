@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::access::role::Role;
 use crate::cli::args_alerts::AlertsCommand;
+use crate::cli::args_runs::RunsCommand;
 use crate::cli::args_supervision::{FaultArgs, SupervisionArgs};
 
 /// Control plane for a secured Linux host: supervised agents, durable workflows, a TPM-signed audit log.
@@ -133,35 +134,9 @@ pub struct SubmitArgs {
     /// Only check the workflow; store and run nothing
     #[arg(long, conflicts_with = "wait")]
     pub dry_run: bool,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-pub enum RunsCommand {
-    /// List runs, newest first
-    List {
-        /// Only runs of this status
-        #[arg(long)]
-        status: Option<String>,
-        /// Only runs of this name
-        #[arg(long)]
-        name: Option<String>,
-        /// How many
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
-        limit: u32,
-        /// Go on where an earlier list ended
-        #[arg(long)]
-        cursor: Option<String>,
-    },
-    /// Show a run with its steps
-    Show { id: String },
-    /// Follow a run until it has ended; the exit status follows it
-    Watch { id: String },
-    /// End a run before its time
-    Cancel { id: String },
-    /// Begin nothing more of a run until it is resumed
-    Pause { id: String },
-    /// Let a paused run go on
-    Resume { id: String },
+    /// Sent again with the same key, the same workflow is not run again
+    #[arg(long, value_name = "KEY", conflicts_with = "dry_run")]
+    pub idempotency_key: Option<String>,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -313,7 +288,7 @@ pub enum ConfigCommand {
 }
 
 /// `KEY=VALUE`; a value that is JSON is taken as such, anything else is text.
-fn key_value(text: &str) -> Result<(String, serde_json::Value), String> {
+pub(super) fn key_value(text: &str) -> Result<(String, serde_json::Value), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=VALUE"))?;
     if key.is_empty() {
         return Err(format!("`{text}` has no key before the `=`"));
@@ -364,6 +339,8 @@ mod tests {
             "submit flow.yaml --wait --input root=/etc",
             "submit host-baseline --dry-run --output json",
             "runs list --status failed --limit 5",
+            "runs list --agent PACER --label team:red --label a:b --since 2026-11-25T00:00:00Z",
+            "submit flow.yaml --idempotency-key k",
             "runs watch 0190f5a2-0000-7000-8000-000000000000",
             "agents run PACER",
             "agents predict disk --context kind=smart",

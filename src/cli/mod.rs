@@ -11,6 +11,7 @@ pub mod agents;
 pub mod alerts;
 pub mod args;
 pub mod args_alerts;
+pub mod args_runs;
 pub mod args_supervision;
 pub mod audit;
 pub mod child;

@@ -38,7 +38,7 @@ async fn client_and_service_agree_on_every_shape() {
     let mut edges = edges();
     edges.workflows.start = Port::answering(|_| Ok(Ok(run().id())));
     edges.workflows.load = Port::answering(|_| Ok(Ok(Some(stored()))));
-    edges.workflows.cancel = Port::answering(|_| Ok(Ok(true)));
+    edges.workflows.steer = Port::answering(|_| Ok(Ok(true)));
     edges.workflows.list = Port::answering(|_| Ok(Ok(RunPage { runs: Vec::new(), next: None })));
     edges.audit.entries = Port::answering(|_| {
         let leaf = br#"{"actor":"PACER"}"#.to_vec();
@@ -50,7 +50,7 @@ async fn client_and_service_agree_on_every_shape() {
     let id = accepted.workflow_id.to_string();
     assert_eq!(client.run_within(&id, 1).await.expect("a run").status, RunStatus::Cancelled);
     assert_eq!(client.check(&good()).await.expect("checked").steps.len(), 1);
-    assert!(client.cancel(&id).await.expect("an answer").cancelling);
+    assert!(client.cancel(&id, false).await.expect("an answer").cancelling);
     assert!(client.runs(&RunFilter { limit: 5, ..RunFilter::default() }).await.expect("a page").workflows.is_empty());
     assert_eq!(client.supervision().await.expect("a tree").name, "root");
     assert_eq!(client.head().await.expect("a head").size, 3);

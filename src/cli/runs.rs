@@ -1,5 +1,8 @@
-//! `dsmil runs`: list, show, watch, cancel.
-use crate::cli::args::RunsCommand;
+//! `dsmil runs`: look at runs, and steer them.
+use serde_json::json;
+
+use crate::api::accepted::Accepted;
+use crate::cli::args_runs::{RunsCommand, RunsListArgs};
 use crate::cli::fail::Failure;
 use crate::cli::follow;
 use crate::cli::render;
@@ -10,8 +13,9 @@ pub fn runs(shell: &Shell, command: RunsCommand) -> Result<(), Failure> {
     shell.wait_for(async {
         let client = shell.client()?;
         match command {
-            RunsCommand::List { status, name, limit, cursor } => {
-                let runs = client.runs(&RunFilter { status, name, limit, cursor }).await?;
+            RunsCommand::List(RunsListArgs { status, name, agent, labels, since, until, limit, cursor }) => {
+                let filter = RunFilter { status, name, agent, labels, since, until, limit, cursor };
+                let runs = client.runs(&filter).await?;
                 shell.show(&runs, render::run::list)
             }
             RunsCommand::Show { id } => shell.show(&client.run(&id).await?, render::run::show),
@@ -20,16 +24,31 @@ pub fn runs(shell: &Shell, command: RunsCommand) -> Result<(), Failure> {
                 shell.show(&run, render::run::show)?;
                 follow::by_status(&run)
             }
-            RunsCommand::Pause { id } => {
-                let run = client.pause(&id).await?;
-                shell.show(&run, |run, _| format!("run {} is {}\n", run.workflow_id, run.status))
+            RunsCommand::Pause { id } => told(shell, &client.steer(&id, "pause").await?),
+            RunsCommand::Resume { id } => told(shell, &client.steer(&id, "resume").await?),
+            RunsCommand::Undo { id } => told(shell, &client.steer(&id, "undo").await?),
+            RunsCommand::Retry { id } => told(shell, &client.steer(&id, "retry").await?),
+            RunsCommand::Fork { id, from, inputs } => {
+                let inputs: serde_json::Map<_, _> = inputs.into_iter().collect();
+                told(shell, &client.fork(&id, &json!({ "from": from, "inputs": inputs })).await?)
             }
-            RunsCommand::Resume { id } => {
-                let run = client.resume(&id).await?;
-                shell.show(&run, |run, _| format!("run {} is {}\n", run.workflow_id, run.status))
+            RunsCommand::Signal { id, name, data } => {
+                told(shell, &client.signal(&id, &name, &data.unwrap_or_default()).await?)
             }
-            RunsCommand::Cancel { id } => {
-                let cancelled = client.cancel(&id).await?;
+            RunsCommand::Approve { id, step, yes, no, comment } => {
+                let run = client.run(&id).await?;
+                let known = run.steps.into_iter().find(|known| known.id.as_str() == step);
+                let known = known.ok_or_else(|| Failure::failed(format!("run {id} has no step `{step}`")))?;
+                if !yes && !no {
+                    return shell.show(&known, render::run::approval);
+                }
+                // What is decided about is what this command has seen.
+                let digest = known.approval.and_then(|approval| approval.digest);
+                let verdict = json!({ "approve": yes, "digest": digest, "comment": comment });
+                told(shell, &client.approve(&id, &step, &verdict).await?)
+            }
+            RunsCommand::Cancel { id, undo } => {
+                let cancelled = client.cancel(&id, undo).await?;
                 shell.show(&cancelled, |cancelled, _| {
                     let how = if cancelled.cancelling { "is being cancelled" } else { "had ended already" };
                     format!("run {} {how}\n", cancelled.workflow_id)
@@ -37,4 +56,8 @@ pub fn runs(shell: &Shell, command: RunsCommand) -> Result<(), Failure> {
             }
         }
     })
+}
+
+fn told(shell: &Shell, run: &Accepted) -> Result<(), Failure> {
+    shell.show(run, |run, _| format!("run {} is {}\n", run.workflow_id, run.status))
 }

@@ -14,14 +14,17 @@ pub fn submit(shell: &Shell, args: SubmitArgs) -> Result<(), Failure> {
         let checked = shell.wait_for(async { Ok::<_, Failure>(shell.client()?.check(&document).await?) })?;
         return shell.show(&checked, render::run::checked);
     }
-    hand_in(shell, &document, args.wait)
+    hand_in(shell, &document, args.wait, args.idempotency_key.as_deref())
 }
 
 /// Submits; then shows the run when it has ended, or only its number.
-pub fn hand_in(shell: &Shell, document: &Value, wait: bool) -> Result<(), Failure> {
+pub fn hand_in(shell: &Shell, document: &Value, wait: bool, key: Option<&str>) -> Result<(), Failure> {
     shell.wait_for(async {
         let client = shell.client()?;
-        let accepted = client.submit(document).await?;
+        let accepted = match key {
+            Some(key) => client.submit_once(document, key).await?,
+            None => client.submit(document).await?,
+        };
         if !wait {
             let id = accepted.workflow_id;
             shell.say(&format!("accepted; `dsmil runs watch {id}` follows it"));

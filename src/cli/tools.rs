@@ -27,7 +27,7 @@ pub fn tools(shell: &Shell, command: ToolsCommand) -> Result<(), Failure> {
                 Some(agent) => agent.to_ascii_uppercase(),
                 None => first_holder(shell, &tool)?,
             };
-            hand_in(shell, &one_step(&agent, Some(&tool), input), true)
+            hand_in(shell, &one_step(&agent, Some(&tool), input), true, None)
         }
     }
 }

@@ -36,6 +36,12 @@ use crate::client::http::Client;
 pub struct RunFilter {
     pub status: Option<String>,
     pub name: Option<String>,
+    pub agent: Option<String>,
+    /// `key:value`, all of them.
+    pub labels: Vec<String>,
+    /// RFC 3339.
+    pub since: Option<String>,
+    pub until: Option<String>,
     pub limit: u32,
     pub cursor: Option<String>,
 }
@@ -45,16 +51,28 @@ impl Client {
         self.post("/api/v1/workflows", Some(document)).await
     }
 
+    /// However often it is sent with this key, it is run once.
+    pub async fn submit_once(&self, document: &Value, key: &str) -> Result<Accepted, ClientError> {
+        self.post_with("/api/v1/workflows", document, ("Idempotency-Key", key)).await
+    }
+
     pub async fn check(&self, document: &Value) -> Result<Checked, ClientError> {
         self.post("/api/v1/workflows?dry_run=true", Some(document)).await
     }
 
     pub async fn runs(&self, filter: &RunFilter) -> Result<Runs, ClientError> {
         let mut path = format!("/api/v1/workflows?limit={}", filter.limit);
-        for (key, value) in [("status", &filter.status), ("name", &filter.name), ("cursor", &filter.cursor)] {
-            if let Some(value) = value {
-                path.push_str(&format!("&{key}={}", encoded(value)));
-            }
+        let single = [
+            ("status", &filter.status),
+            ("name", &filter.name),
+            ("agent", &filter.agent),
+            ("since", &filter.since),
+            ("until", &filter.until),
+            ("cursor", &filter.cursor),
+        ];
+        let single = single.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        for (key, value) in single.chain(filter.labels.iter().map(|label| ("label", label))) {
+            path.push_str(&format!("&{key}={}", encoded(value)));
         }
         self.get(&path).await
     }
@@ -68,16 +86,25 @@ impl Client {
         self.get(&format!("/api/v1/workflows/{}?wait={seconds}s", encoded(id))).await
     }
 
-    pub async fn cancel(&self, id: &str) -> Result<Cancelled, ClientError> {
-        self.post(&format!("/api/v1/workflows/{}/cancel", encoded(id)), None).await
+    pub async fn cancel(&self, id: &str, undo: bool) -> Result<Cancelled, ClientError> {
+        self.post(&format!("/api/v1/workflows/{}/cancel?undo={undo}", encoded(id)), None).await
     }
 
-    pub async fn pause(&self, id: &str) -> Result<Accepted, ClientError> {
-        self.post(&format!("/api/v1/workflows/{}/pause", encoded(id)), None).await
+    /// `pause`, `resume`, `undo` or `retry`.
+    pub async fn steer(&self, id: &str, how: &str) -> Result<Accepted, ClientError> {
+        self.post(&format!("/api/v1/workflows/{}/{how}", encoded(id)), None).await
     }
 
-    pub async fn resume(&self, id: &str) -> Result<Accepted, ClientError> {
-        self.post(&format!("/api/v1/workflows/{}/resume", encoded(id)), None).await
+    pub async fn fork(&self, id: &str, changes: &Value) -> Result<Accepted, ClientError> {
+        self.post(&format!("/api/v1/workflows/{}/fork", encoded(id)), Some(changes)).await
+    }
+
+    pub async fn signal(&self, id: &str, name: &str, data: &Value) -> Result<Accepted, ClientError> {
+        self.post(&format!("/api/v1/workflows/{}/signals/{}", encoded(id), encoded(name)), Some(data)).await
+    }
+
+    pub async fn approve(&self, id: &str, step: &str, verdict: &Value) -> Result<Accepted, ClientError> {
+        self.post(&format!("/api/v1/workflows/{}/steps/{}/approve", encoded(id), encoded(step)), Some(verdict)).await
     }
 
     pub async fn agents(&self) -> Result<Agents, ClientError> {

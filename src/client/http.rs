@@ -52,6 +52,17 @@ impl Client {
         parse(url, &bytes)
     }
 
+    /// With a header of the caller's.
+    pub async fn post_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+        header: (&str, &str),
+    ) -> Result<T, ClientError> {
+        let (url, bytes) = self.exchange_with(Method::POST, path, Some(body), Some(header)).await?;
+        parse(url, &bytes)
+    }
+
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let (url, bytes) = self.exchange(Method::DELETE, path, None).await?;
         parse(url, &bytes)
@@ -59,7 +70,7 @@ impl Client {
 
     /// The answer whatever its status, for addresses whose status says how things are.
     pub async fn get_any<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let (url, _, _, bytes) = self.send(Method::GET, path, None).await?;
+        let (url, _, _, bytes) = self.send(Method::GET, path, None, None).await?;
         parse(url, &bytes)
     }
 
@@ -69,7 +80,17 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(String, Vec<u8>), ClientError> {
-        let (url, status, is_problem, bytes) = self.send(method, path, body).await?;
+        self.exchange_with(method, path, body, None).await
+    }
+
+    async fn exchange_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        header: Option<(&str, &str)>,
+    ) -> Result<(String, Vec<u8>), ClientError> {
+        let (url, status, is_problem, bytes) = self.send(method, path, body, header).await?;
         if (200..300).contains(&status) {
             return Ok((url, bytes));
         }
@@ -84,11 +105,15 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<&Value>,
+        header: Option<(&str, &str)>,
     ) -> Result<(String, u16, bool, Vec<u8>), ClientError> {
         let url = format!("{}{path}", self.target.url);
         let mut request = self.http.request(method, &url).insert_header((ACCEPT, "application/json"));
         if let Some(token) = &self.target.token {
             request = request.insert_header((AUTHORIZATION, format!("Bearer {}", token.reveal())));
+        }
+        if let Some(header) = header {
+            request = request.insert_header(header);
         }
         let sent = match body {
             Some(body) => request.send_json(body).await,

@@ -16,6 +16,7 @@ use crate::config::layers::{Layers, as_toml};
 use crate::config::log::LogConfig;
 use crate::config::postgres::PostgresConfig;
 use crate::config::source::{FileChoice, Origin, Sources};
+use crate::config::tools::ToolsConfig;
 use crate::config::tpm::TpmConfig;
 use crate::config::watch::WatchConfig;
 use crate::config::web::WebConfig;
@@ -36,6 +37,7 @@ pub mod node;
 pub mod postgres;
 pub mod roots;
 pub mod source;
+pub mod tools;
 pub mod tpm;
 pub mod watch;
 pub mod web;
@@ -55,6 +57,7 @@ pub struct Config {
     pub watch: WatchConfig,
     pub compute: ComputeConfig,
     pub drills: DrillsConfig,
+    pub tools: ToolsConfig,
 }
 
 /// A configuration and who set what in it.
@@ -89,6 +92,7 @@ pub fn keys() -> Vec<Key> {
         compute::KEYS,
         log::KEYS,
         roots::KEYS,
+        tools::KEYS,
         drills::KEYS,
     ]
     .concat()
@@ -138,6 +142,7 @@ impl Config {
         let watch = WatchConfig::read(layers);
         let compute = ComputeConfig::read(layers);
         let log = LogConfig::read(layers);
+        let tools = ToolsConfig::read(layers);
         let drills = DrillsConfig::read(layers);
         Some(Config {
             data_dir: data_dir?,
@@ -152,6 +157,7 @@ impl Config {
             compute: compute?,
             log: log?,
             drills: drills?,
+            tools: tools?,
         })
     }
 }

@@ -1,5 +1,5 @@
 //! What is known, per channel: each change gets the next sequence number of its channel.
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ struct Known {
     ids: HashMap<String, u64>,
     /// By sequence number. None: the id is gone.
     items: BTreeMap<u64, Item>,
+    /// Those of a state channel that have a value.
+    present: BTreeSet<u64>,
     gone: VecDeque<u64>,
 }
 
@@ -109,10 +111,13 @@ impl Known {
         let is_gone = value.is_none();
         if let Some(before) = self.ids.insert(id.to_owned(), self.seq) {
             self.items.remove(&before);
+            self.present.remove(&before);
         }
         self.items.insert(self.seq, Item { id: id.to_owned(), at, value });
         if is_gone {
             self.gone.push_back(self.seq);
+        } else {
+            self.present.insert(self.seq);
         }
         while self.gone.len() > GONE {
             let Some(oldest) = self.gone.pop_front() else { break };
@@ -128,10 +133,9 @@ impl Known {
 
     /// Values that have not changed for the longest time go, down to `most`.
     fn forget_oldest(&mut self, most: usize) {
-        let present = self.items.values().filter(|item| item.value.is_some()).count();
-        if present > most {
-            let oldest = self.items.values().find(|item| item.value.is_some()).map(|item| (item.id.clone(), item.at));
-            if let Some((id, at)) = oldest {
+        if self.present.len() > most {
+            let oldest = self.present.first().and_then(|seq| self.items.get(seq));
+            if let Some((id, at)) = oldest.map(|item| (item.id.clone(), item.at)) {
                 self.put(&id, at, None);
             }
         }

@@ -11,7 +11,8 @@ use crate::ids::{AgentId, RunId, StepId, ToolId};
 use crate::toolkit::output::{Output, Status};
 use crate::workflow::event::RunEvent;
 use crate::workflow::result::Usage;
-use crate::workflow::run::{Attempt, Run};
+use crate::workflow::run::Run;
+use crate::workflow::step_run::Attempt;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -73,7 +74,7 @@ impl StepLesson {
 pub fn lesson_of(run: &Run, at: DateTime<Utc>, event: &RunEvent, audit_index: Option<u64>) -> Option<Lesson> {
     match event {
         RunEvent::AttemptDone { step, attempt, result, .. } => {
-            let place = run.plan().place(step)?;
+            let place = run.place(step)?;
             let doer = run.doer(place).filter(|doer| doer.facts.learn)?;
             if !tells_of_agent(&result.output) {
                 return None;
@@ -85,7 +86,7 @@ pub fn lesson_of(run: &Run, at: DateTime<Utc>, event: &RunEvent, audit_index: Op
                 at,
                 agent: doer.agent.clone(),
                 tool: doer.tool.clone(),
-                task: run.plan().steps()[place].task.as_ref().map(|task| task.text.clone()),
+                task: run.spec(place).task().map(|task| task.text.clone()),
                 workflow: run.plan().name().to_owned(),
                 duration_ms: result.duration_ms,
                 outcome: result.output.status,
@@ -122,7 +123,7 @@ fn tells_of_agent(output: &Output) -> bool {
     match output.status {
         Status::Ok | Status::Degraded | Status::Unavailable => true,
         // Who asked for something that cannot be, or for more than the limit, made the mistake.
-        Status::Failed | Status::TimedOut => !matches!(code, "invalid_input" | "too_large"),
+        Status::Failed | Status::TimedOut => !matches!(code, "invalid_input" | "too_large" | "approval_expired"),
         // The grant is refused before the tool begins: it tells who may do what, not how well it is done.
         Status::Denied => false,
         // Stopped from outside: it says nothing about anybody.
@@ -131,7 +132,7 @@ fn tells_of_agent(output: &Output) -> bool {
 }
 
 fn agents_of(run: &Run) -> Vec<AgentId> {
-    let all = (0..run.plan().steps().len()).filter_map(|place| Some(run.doer(place)?.agent.clone()));
+    let all = (0..run.steps().count()).filter_map(|place| Some(run.doer(place)?.agent.clone()));
     all.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 

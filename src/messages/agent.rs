@@ -5,6 +5,7 @@ use actix::Message;
 use serde_json::Value;
 
 use crate::ids::{RunId, StepId, ToolId};
+use crate::toolkit::change::Call;
 use crate::toolkit::cx::CancelFlag;
 use crate::workflow::result::StepResult;
 
@@ -16,6 +17,7 @@ pub struct RunStep {
     pub step: StepId,
     pub attempt: u32,
     pub tool: ToolId,
+    pub call: Call,
     pub input: Value,
     pub deadline: Instant,
     pub cancel: CancelFlag,

@@ -2,6 +2,8 @@
 //!
 //! Events are never awaited and may be dropped: the journal and the audit log are the truth, a watcher that missed
 //! something gets a snapshot.
+use std::sync::Arc;
+
 use actix::Message;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -16,8 +18,8 @@ pub struct Event {
     pub id: String,
     /// When it happened, at its source.
     pub at: DateTime<Utc>,
-    /// The whole new value; none: the id is gone.
-    pub value: Option<Value>,
+    /// The whole new value; none: the id is gone. Shared, since news that were refused are told again.
+    pub value: Option<Arc<Value>>,
 }
 
 /// Tells the hub. To be sent with `try_tell`: nobody waits for eyes.

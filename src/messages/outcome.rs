@@ -184,7 +184,10 @@ impl ErrorClass for StoreError {
         match self {
             StoreError::Unreachable { .. } | StoreError::Unknown { .. } => Class::Failed,
             // the database answers: withdrawing the store would take the reads away and mend nothing
-            StoreError::Refused { .. } | StoreError::Fenced { .. } | StoreError::Damaged { .. } => Class::Ignored,
+            StoreError::Refused { .. }
+            | StoreError::Fenced { .. }
+            | StoreError::KeyTaken { .. }
+            | StoreError::Damaged { .. } => Class::Ignored,
         }
     }
 }
@@ -237,6 +240,8 @@ impl ErrorClass for StartError {
         match self {
             // the store's failure, counted there
             StartError::NotDurable { .. } | StartError::TooMany { .. } => Class::Ignored,
+            // the caller's: he sent the same twice
+            StartError::KeyInFlight | StartError::KeyTaken { .. } => Class::Ignored,
         }
     }
 }

@@ -10,6 +10,8 @@ use crate::ids::{AgentId, RunId, ToolId};
 use crate::workflow::record::Appended;
 use crate::workflow::record::DamagedRun;
 use crate::workflow::record::JournalRow;
+use crate::workflow::record::KnownSubmission;
+use crate::workflow::record::Registration;
 use crate::workflow::record::RunHeader;
 use crate::workflow::record::RunOutcome;
 use crate::workflow::record::RunPage;
@@ -17,6 +19,8 @@ use crate::workflow::record::StoreError;
 use crate::workflow::record::StoreStatus;
 use crate::workflow::record::StoredEntry;
 use crate::workflow::record::StoredRun;
+use crate::workflow::run_filter::RunFilter;
+use crate::workflow::submission::IdempotencyKey;
 
 /// Begins this start's epoch of the node, or answers the one already begun by this start. Entries carry it, and a
 /// writer of an earlier epoch is fenced from then on.
@@ -31,6 +35,8 @@ pub struct AppendRun {
     pub run: RunId,
     /// With the first rows of a run.
     pub header: Option<RunHeader>,
+    /// With the header.
+    pub registration: Option<Registration>,
     pub rows: Vec<JournalRow>,
     /// The run's status from now on.
     pub status: String,
@@ -60,13 +66,14 @@ pub struct LoadRun(pub RunId);
 /// A page of runs, newest first.
 #[derive(Debug, Clone, Default, Message)]
 #[rtype(result = "Result<RunPage, StoreError>")]
-pub struct ListRuns {
-    pub status: Option<String>,
-    pub name: Option<String>,
-    /// 1 to 500.
-    pub limit: u32,
-    /// Only runs before this one.
-    pub before: Option<RunId>,
+pub struct ListRuns(pub RunFilter);
+
+/// The run that this key of this principal has started, as long as keys are kept.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Option<KnownSubmission>, StoreError>")]
+pub struct FindSubmission {
+    pub principal: String,
+    pub key: IdempotencyKey,
 }
 
 /// The newest finished attempt of `agent` with `tool` whose status is `ok` or `degraded`, in another run than `except`.

@@ -1,6 +1,7 @@
 //! The statement of a group commit: one round trip that checks the pass, writes all tables and is durable when it
 //! answers; and the look-up of what a repeated request has stored before.
 use std::collections::HashSet;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -11,10 +12,11 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use crate::ids::NodeId;
-use crate::store::batch::{Known, Leaf, NewRow, Plan, RunChange, StoredRow, Work};
+use crate::store::batch::{Claim, Known, Leaf, NewRow, Plan, RunChange, StoredRow, Work};
 use crate::store::database::Connection;
 use crate::store::nodes::Pass;
 use crate::store::schema::runs;
+use crate::store::submissions;
 
 /// What the database found when it checked the pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +46,12 @@ pub(super) async fn commit(
 }
 
 /// Finds which rows and runs of the group are stored.
-pub(super) async fn look_up(connection: &mut Connection, works: &[&Work]) -> QueryResult<Known> {
+pub(super) async fn look_up(
+    connection: &mut Connection,
+    node: &NodeId,
+    works: &[&Work],
+    keys_for: Duration,
+) -> QueryResult<Known> {
     #[derive(QueryableByName)]
     struct Found {
         #[diesel(sql_type = diesel::sql_types::Uuid)]
@@ -75,7 +82,9 @@ pub(super) async fn look_up(connection: &mut Connection, works: &[&Work]) -> Que
         let stored = StoredRow { index: row.audit_index.and_then(|index| index.try_into().ok()), same: row.same };
         ((row.run_id, u32::try_from(row.seq).unwrap_or_default()), stored)
     });
-    Ok(Known { runs: present.into_iter().collect(), rows: rows.collect() })
+    let claims: Vec<(&str, &str)> = works.iter().filter_map(|work| work.claim()).collect();
+    let submissions = submissions::look_up(connection, node, &claims, keys_for).await?;
+    Ok(Known { runs: present.into_iter().collect(), rows: rows.collect(), submissions })
 }
 
 /// The plan, column by column.
@@ -83,6 +92,8 @@ struct Columns<'a> {
     begun: RunColumns<'a>,
     changed: RunColumns<'a>,
     rows: RowColumns<'a>,
+    tags: TagColumns,
+    claims: ClaimColumns<'a>,
     leaves: LeafColumns<'a>,
 }
 
@@ -117,6 +128,21 @@ struct RowColumns<'a> {
 }
 
 #[derive(Default)]
+struct TagColumns {
+    tag: Vec<Uuid>,
+    run_id: Vec<Uuid>,
+}
+
+#[derive(Default)]
+struct ClaimColumns<'a> {
+    principal: Vec<&'a str>,
+    key: Vec<&'a str>,
+    body_hash: Vec<&'a [u8]>,
+    run_id: Vec<Uuid>,
+    at: Vec<DateTime<Utc>>,
+}
+
+#[derive(Default)]
 struct LeafColumns<'a> {
     idx: Vec<i64>,
     at: Vec<DateTime<Utc>>,
@@ -132,8 +158,11 @@ impl<'a> Columns<'a> {
         }
         let (mut rows, mut leaves) = (RowColumns::default(), LeafColumns::default());
         plan.rows.iter().for_each(|row| rows.push(row));
+        let (tag, run_id) = plan.tags.iter().map(|(tag, run)| (*tag, run.0)).unzip();
+        let mut claims = ClaimColumns::default();
+        plan.claims.iter().for_each(|claim| claims.push(claim));
         plan.leaves.iter().for_each(|(index, leaf)| leaves.push(*index, leaf));
-        Columns { begun, changed, rows, leaves }
+        Columns { begun, changed, rows, tags: TagColumns { tag, run_id }, claims, leaves }
     }
 }
 
@@ -169,6 +198,16 @@ impl<'a> RowColumns<'a> {
         self.body.push(new.body);
         self.audit_index.push(new.index.map(as_i64));
         self.leaf_hash.push(new.leaf.map(|leaf| leaf.hash.0.as_slice()));
+    }
+}
+
+impl<'a> ClaimColumns<'a> {
+    fn push(&mut self, claim: &Claim<'a>) {
+        self.principal.push(claim.principal);
+        self.key.push(claim.submission.key.as_str());
+        self.body_hash.push(claim.submission.body.0.as_slice());
+        self.run_id.push(claim.run.0);
+        self.at.push(claim.at);
     }
 }
 
@@ -210,7 +249,7 @@ impl Query for Commit<'_> {
 
 impl QueryFragment<Pg> for Commit<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let Columns { begun, changed, rows, leaves } = self.columns;
+        let Columns { begun, changed, rows, tags, claims, leaves } = self.columns;
         // The lock makes the start of another epoch or session wait for this commit, and this one for that.
         out.push_sql("WITH me AS (SELECT node, epoch, session FROM ledger.nodes WHERE node = ");
         out.push_bind_param::<Text, _>(self.node)?;
@@ -241,12 +280,10 @@ impl QueryFragment<Pg> for Commit<'_> {
         out.push_sql(") AS u (run_id, name, mode, priority, labels, accepted, status, success_rate, coverage, ");
         out.push_sql("execution_time_ms, finished)), ");
 
-        out.push_sql("update_runs AS (UPDATE ledger.runs r SET status = u.status, ");
-        out.push_sql(
-            "success_rate = coalesce(u.success_rate, r.success_rate), coverage = coalesce(u.coverage, r.coverage), ",
-        );
-        out.push_sql("execution_time_ms = coalesce(u.execution_time_ms, r.execution_time_ms), ");
-        out.push_sql("finished = coalesce(u.finished, r.finished) FROM gate, changed u WHERE r.run_id = u.run_id ");
+        // A run that ended may go on: then it has no outcome any more.
+        out.push_sql("update_runs AS (UPDATE ledger.runs r SET status = u.status, success_rate = u.success_rate, ");
+        out.push_sql("coverage = u.coverage, execution_time_ms = u.execution_time_ms, finished = u.finished ");
+        out.push_sql("FROM gate, changed u WHERE r.run_id = u.run_id ");
         out.push_sql("AND (r.status <> u.status OR u.finished IS NOT NULL)), ");
 
         out.push_sql(
@@ -274,6 +311,16 @@ impl QueryFragment<Pg> for Commit<'_> {
         out.push_bind_param::<Array<Nullable<Bytea>>, _>(&rows.leaf_hash)?;
         out.push_sql(") AS u (run_id, seq, at, kind, step, agent, tool, status, body, audit_index, leaf_hash)), ");
 
+        // A tag may come twice, with the plan and with the choice of the learner.
+        out.push_sql(
+            "insert_tags AS (INSERT INTO ledger.run_tags (tag, run_id) SELECT u.tag, u.run_id FROM gate, unnest(",
+        );
+        out.push_bind_param::<Array<diesel::sql_types::Uuid>, _>(&tags.tag)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<diesel::sql_types::Uuid>, _>(&tags.run_id)?;
+        out.push_sql(") AS u (tag, run_id) ON CONFLICT DO NOTHING), ");
+        bind_claims(&mut out, claims)?;
+
         out.push_sql("insert_entries AS (INSERT INTO ledger.audit_entries (node, idx, at, leaf, leaf_hash) ");
         out.push_sql("SELECT gate.node, u.idx, u.at, u.leaf, u.leaf_hash FROM gate, unnest(");
         out.push_bind_param::<Array<BigInt>, _>(&leaves.idx)?;
@@ -286,6 +333,23 @@ impl QueryFragment<Pg> for Commit<'_> {
         out.push_sql(") AS u (idx, at, leaf, leaf_hash)) SELECT me.epoch, me.session, found.n FROM me, found");
         Ok(())
     }
+}
+
+/// A key that has started another run makes the whole statement fail: no run without its key.
+fn bind_claims<'b>(out: &mut AstPass<'_, 'b, Pg>, claims: &'b ClaimColumns<'_>) -> QueryResult<()> {
+    out.push_sql("insert_claims AS (INSERT INTO ledger.submissions (node, principal, key, body_hash, run_id, at) ");
+    out.push_sql("SELECT gate.node, u.principal, u.key, u.body_hash, u.run_id, u.at FROM gate, unnest(");
+    out.push_bind_param::<Array<Text>, _>(&claims.principal)?;
+    out.push_sql(", ");
+    out.push_bind_param::<Array<Text>, _>(&claims.key)?;
+    out.push_sql(", ");
+    out.push_bind_param::<Array<Bytea>, _>(&claims.body_hash)?;
+    out.push_sql(", ");
+    out.push_bind_param::<Array<diesel::sql_types::Uuid>, _>(&claims.run_id)?;
+    out.push_sql(", ");
+    out.push_bind_param::<Array<Timestamptz>, _>(&claims.at)?;
+    out.push_sql(") AS u (principal, key, body_hash, run_id, at)), ");
+    Ok(())
 }
 
 /// The columns of a run that change.

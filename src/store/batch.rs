@@ -10,11 +10,18 @@ use uuid::Uuid;
 
 use crate::audit::entry::Entry;
 use crate::ids::{Digest, RunId};
+use crate::store::run_tags;
 use crate::workflow::record::Appended;
 use crate::workflow::record::JournalRow;
+use crate::workflow::record::KnownSubmission;
+use crate::workflow::record::Registration;
 use crate::workflow::record::RunHeader;
 use crate::workflow::record::RunOutcome;
 use crate::workflow::record::StoreError;
+use crate::workflow::submission::Submission;
+
+/// The kind of row that tells whom the learner has chosen for a step.
+const CHOSEN: &str = "step_chosen";
 
 /// A request, encoded before it waits for its turn.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +36,9 @@ pub struct RunWork {
     pub run: RunId,
     header: Option<(RunHeader, String)>,
     rows: Vec<Row>,
+    /// What it is found by from now on.
+    tags: Vec<Uuid>,
+    claim: Option<(String, Submission)>,
     status: String,
     outcome: Option<RunOutcome>,
 }
@@ -60,6 +70,8 @@ pub enum Answer {
 pub struct Known {
     pub runs: HashSet<Uuid>,
     pub rows: HashMap<(Uuid, u32), StoredRow>,
+    /// By principal and key.
+    pub submissions: HashMap<(String, String), KnownSubmission>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,11 +100,22 @@ pub struct NewRow<'a> {
     pub leaf: Option<&'a Leaf>,
 }
 
+/// A submission that is kept with the run it has started.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Claim<'a> {
+    pub principal: &'a str,
+    pub submission: &'a Submission,
+    pub run: RunId,
+    pub at: DateTime<Utc>,
+}
+
 /// What one commit writes, and what each request is answered once it is durable.
 #[derive(Debug, PartialEq)]
 pub struct Plan<'a> {
     pub runs: Vec<RunChange<'a>>,
     pub rows: Vec<NewRow<'a>>,
+    pub tags: Vec<(Uuid, RunId)>,
+    pub claims: Vec<Claim<'a>>,
     pub leaves: Vec<(u64, &'a Leaf)>,
     pub answers: Vec<Result<Answer, StoreError>>,
     pub indexes: Range<u64>,
@@ -106,6 +129,10 @@ impl Work {
         status: String,
         outcome: Option<RunOutcome>,
     ) -> Self {
+        let mut tags: Vec<Uuid> = header.iter().flat_map(|header| run_tags::of_labels(&header.labels)).collect();
+        // Whom the learner has chosen, the plan could not name.
+        let chosen = rows.iter().filter(|row| row.kind == CHOSEN).filter_map(|row| row.agent.as_ref());
+        tags.extend(chosen.map(run_tags::of_agent));
         let header = header.map(|header| {
             let labels = json_text(&header.labels);
             (header, labels)
@@ -115,7 +142,18 @@ impl Work {
             let leaf = row.entry.take().map(|entry| Leaf::of(&entry));
             Row { row, body, leaf }
         };
-        Work::Run(Box::new(RunWork { run, header, rows: rows.into_iter().map(encode).collect(), status, outcome }))
+        let rows = rows.into_iter().map(encode).collect();
+        Work::Run(Box::new(RunWork { run, header, rows, tags, claim: None, status, outcome }))
+    }
+
+    /// With what is stored once, beside the header.
+    pub fn registering(mut self, registration: Registration) -> Self {
+        if let Work::Run(work) = &mut self {
+            let Registration { by, agents, submission } = registration;
+            work.tags.extend(agents.iter().map(run_tags::of_agent));
+            work.claim = submission.map(|submission| (by, submission));
+        }
+        self
     }
 
     pub fn entries(entries: &[Entry]) -> Self {
@@ -137,6 +175,14 @@ impl Work {
     pub fn run_id(&self) -> Option<RunId> {
         match self {
             Work::Run(work) => Some(work.run),
+            Work::Entries(_) => None,
+        }
+    }
+
+    /// The principal and the key, for looking up whether it has started a run.
+    pub fn claim(&self) -> Option<(&str, &str)> {
+        match self {
+            Work::Run(work) => work.claim.as_ref().map(|(by, submission)| (by.as_str(), submission.key.as_str())),
             Work::Entries(_) => None,
         }
     }
@@ -183,6 +229,8 @@ impl<'a> Plan<'a> {
         let mut plan = Plan {
             runs: Vec::new(),
             rows: Vec::new(),
+            tags: Vec::new(),
+            claims: Vec::new(),
             leaves: Vec::new(),
             answers: Vec::new(),
             indexes: next_index..next_index,
@@ -211,7 +259,7 @@ impl<'a> Plan<'a> {
         self.indexes.end += 1;
     }
 
-    fn add_run(&mut self, work: &'a RunWork, known: &Known, seen: &mut Seen) -> Result<Appended, StoreError> {
+    fn add_run(&mut self, work: &'a RunWork, known: &Known, seen: &mut Seen<'a>) -> Result<Appended, StoreError> {
         let id = work.run.0;
         let mut numbers = HashSet::with_capacity(work.rows.len());
         if let Some(twice) = work.rows.iter().find(|row| !numbers.insert(row.row.seq)) {
@@ -235,6 +283,8 @@ impl<'a> Plan<'a> {
         // A repeat of something long done must not set the run's status back.
         let all_stored = !repeats.is_empty() && repeats.iter().all(Option::is_some);
         if !all_stored {
+            self.claim(work, known, seen)?;
+            self.tags.extend(work.tags.iter().map(|tag| (*tag, work.run)));
             self.change(work, known, seen);
         }
         let mut indexes = Vec::with_capacity(work.rows.len());
@@ -248,7 +298,25 @@ impl<'a> Plan<'a> {
         Ok(Appended { indexes })
     }
 
-    fn add_row(&mut self, run: RunId, row: &'a Row, seen: &mut Seen) -> Option<u64> {
+    /// Of all runs that a key would start, the first one has it.
+    fn claim(&mut self, work: &'a RunWork, known: &Known, seen: &mut Seen<'a>) -> Result<(), StoreError> {
+        let (Some((principal, submission)), Some((header, _))) = (&work.claim, &work.header) else { return Ok(()) };
+        let key = (principal.as_str(), submission.key.as_str());
+        let stored = || known.submissions.get(&(key.0.to_owned(), key.1.to_owned())).copied();
+        match seen.claims.get(&key).copied().or_else(stored) {
+            Some(earlier) if earlier.run == work.run => {}
+            Some(KnownSubmission { run, body }) => {
+                return Err(StoreError::KeyTaken { run, same: body == submission.body });
+            }
+            None => {
+                seen.claims.insert(key, KnownSubmission { run: work.run, body: submission.body });
+                self.claims.push(Claim { principal, submission, run: work.run, at: header.accepted });
+            }
+        }
+        Ok(())
+    }
+
+    fn add_row(&mut self, run: RunId, row: &'a Row, seen: &mut Seen<'a>) -> Option<u64> {
         let index = row.leaf.as_ref().map(|leaf| {
             self.add_leaf(leaf);
             self.indexes.end - 1
@@ -258,7 +326,7 @@ impl<'a> Plan<'a> {
         index
     }
 
-    fn change(&mut self, work: &'a RunWork, known: &Known, seen: &mut Seen) {
+    fn change(&mut self, work: &'a RunWork, known: &Known, seen: &mut Seen<'a>) {
         let header = work.header.as_ref().map(|(header, labels)| (header, labels.as_str()));
         let header = header.filter(|_| !known.runs.contains(&work.run.0));
         let outcome = work.outcome.as_ref();
@@ -279,7 +347,8 @@ impl<'a> Plan<'a> {
 
 /// Where earlier requests of the group stand in the plan.
 #[derive(Default)]
-struct Seen {
+struct Seen<'a> {
+    claims: HashMap<(&'a str, &'a str), KnownSubmission>,
     runs: HashMap<Uuid, usize>,
     rows: HashMap<(Uuid, u32), usize>,
 }

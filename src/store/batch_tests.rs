@@ -81,7 +81,7 @@ fn one_run_is_changed_once_and_ends_with_its_last_status() {
 #[test]
 fn a_repeat_is_answered_as_before_and_writes_nothing() {
     let stored = StoredRow { index: Some(7), same: true };
-    let known = Known { runs: [run(1).0].into(), rows: [((run(1).0, 0), stored)].into() };
+    let known = Known { runs: [run(1).0].into(), rows: [((run(1).0, 0), stored)].into(), ..Known::default() };
     let works = [work(1, vec![row(0, "a", true)], "pending")];
     let plan = Plan::new(works.iter(), 30, &known);
     assert!(plan.is_empty(), "{plan:?}");
@@ -135,7 +135,7 @@ proptest! {
         let rows = stored.iter().enumerate().map(|(at, (id, seq))| {
             ((run(*id).0, *seq), StoredRow { index: Some(at as u64), same: true })
         });
-        let known = Known { runs: HashSet::new(), rows: rows.collect() };
+        let known = Known { rows: rows.collect(), ..Known::default() };
         let works: Vec<Work> = requests.iter().map(|(id, rows)| {
             let rows = rows.iter().map(|(seq, audited)| row(*seq, &seq.to_string(), *audited));
             work(*id, rows.collect(), "running")

@@ -14,8 +14,8 @@ use crate::learning::batch::{Batch, NewStep};
 use crate::learning::embed::Vector;
 use crate::store::database::{Connection, Readers};
 use crate::store::error::{from_query, is_lost, text};
-use crate::workflow::event::status_word;
 use crate::workflow::record::StoreError;
+use crate::workflow::status::status_word;
 
 /// The longest name of a workflow that the log of runs keeps.
 const LONGEST_TYPE: usize = 64;

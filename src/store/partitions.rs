@@ -44,9 +44,10 @@ fn wanted(now: DateTime<Utc>, next_index: u64) -> Vec<Partition> {
     let mut all = Vec::new();
     for month in [this_month, this_month + Months::new(1)] {
         let bounds = [month, month + Months::new(1)].map(|day| format!("'{}'", first_uuid_of(day)));
-        for (parent, key) in [("ledger.runs", "run_id"), ("state.journal", "run_id")] {
+        for parent in ["ledger.runs", "state.journal", "ledger.run_tags"] {
             let [from, to] = bounds.clone();
-            all.push(Partition { parent, key, name: format!("{parent}_{}", month.format("%Y_%m")), from, to });
+            let name = format!("{parent}_{}", month.format("%Y_%m"));
+            all.push(Partition { parent, key: "run_id", name, from, to });
         }
     }
     let number = next_index / SPAN;
@@ -66,10 +67,13 @@ fn wanted(now: DateTime<Utc>, next_index: u64) -> Vec<Partition> {
     all
 }
 
-/// The least UUID that a version-7 id of this day can be above: its first 48 bits are milliseconds.
 fn first_uuid_of(day: NaiveDate) -> Uuid {
-    let millis = day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis();
-    Uuid::from_u128(u128::from(millis.unsigned_abs()) << 80)
+    first_uuid(day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis())
+}
+
+/// The least UUID that a version-7 id of this millisecond can be above: its first 48 bits are milliseconds.
+pub(super) fn first_uuid(millis: i64) -> Uuid {
+    Uuid::from_u128(u128::from(millis.max(0).unsigned_abs().min((1 << 48) - 1)) << 80)
 }
 
 #[derive(QueryableByName)]
@@ -120,8 +124,10 @@ mod tests {
         let expected = [
             "ledger.runs_2026_12",
             "state.journal_2026_12",
+            "ledger.run_tags_2026_12",
             "ledger.runs_2027_01",
             "state.journal_2027_01",
+            "ledger.run_tags_2027_01",
             "ledger.audit_entries_000000",
             "ledger.audit_entries_000001",
             "agent_performance_metrics_2026_12",
@@ -130,15 +136,15 @@ mod tests {
             "system_coordination_log_2027_01",
         ];
         assert_eq!(names, expected);
-        assert_eq!(wanted[0].to, wanted[2].from, "no gap between the months");
-        assert_eq!(wanted[6].to, wanted[8].from, "no gap between the months");
+        assert_eq!(wanted[0].to, wanted[3].from, "no gap between the months");
+        assert_eq!(wanted[8].to, wanted[10].from, "no gap between the months");
     }
 
     #[test]
     fn the_index_chooses_its_partition_and_the_next() {
         let wanted = wanted(at("2026-11-22T00:00:00Z"), 2 * SPAN);
-        assert_eq!(wanted[4].from, (2 * SPAN).to_string());
-        assert_eq!(wanted[5].to, (4 * SPAN).to_string());
+        assert_eq!(wanted[6].from, (2 * SPAN).to_string());
+        assert_eq!(wanted[7].to, (4 * SPAN).to_string());
     }
 
     #[test]

@@ -18,14 +18,12 @@ use crate::store::schema::runs;
 use crate::workflow::record::DamagedRun;
 use crate::workflow::record::RunHeader;
 use crate::workflow::record::RunOutcome;
-use crate::workflow::record::RunPage;
 use crate::workflow::record::RunSummary;
 use crate::workflow::record::StoreError;
 use crate::workflow::record::StoredRun;
 
 /// Journals are loaded for so many runs at a time.
 const CHUNK: usize = 200;
-const LONGEST_PAGE: u32 = 500;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = runs)]
@@ -111,44 +109,20 @@ pub async fn load_unlearned(readers: &Readers, node: &NodeId) -> Result<Vec<Load
     with_journals(&mut connection, ended).await
 }
 
-/// A page of runs of all nodes, newest first.
-pub async fn list(
-    readers: &Readers,
-    status: Option<&str>,
-    name: Option<&str>,
-    limit: u32,
-    before: Option<RunId>,
-) -> Result<RunPage, StoreError> {
-    let limit = limit.clamp(1, LONGEST_PAGE);
-    let mut query = runs::table.select(Raw::as_select()).into_boxed();
-    if let Some(status) = status {
-        query = query.filter(runs::status.eq(status));
-    }
-    if let Some(name) = name {
-        query = query.filter(runs::name.eq(name));
-    }
-    if let Some(before) = before {
-        query = query.filter(runs::run_id.lt(before.0));
-    }
-    let mut connection = readers.get().await?;
-    let mut found: Vec<Raw> = query
+/// These runs without their journals, newest first.
+pub(super) async fn headers(connection: &mut Connection, ids: &[RunId]) -> Result<Vec<RunSummary>, StoreError> {
+    let found: Vec<Raw> = runs::table
+        .select(Raw::as_select())
+        .filter(runs::run_id.eq_any(ids.iter().map(|run| run.0)))
         .order(runs::run_id.desc())
-        // One more tells whether there is a next page.
-        .limit(i64::from(limit) + 1)
-        .load(&mut connection)
+        .load(connection)
         .await
         .map_err(|error| from_query(&error))?;
-    let more = found.len() > limit as usize;
-    found.truncate(limit as usize);
-    let ids: Vec<RunId> = found.iter().map(|raw| RunId(raw.run_id)).collect();
-    let newest: HashMap<_, _> = journal::newest_indexes(&mut connection, &ids).await?.into_iter().collect();
-    let summaries = found.into_iter().map(|raw| {
+    let summary = |raw: Raw| {
         let StoredRun { node, header, status, outcome, rows: _ } = raw.checked(Vec::new())?;
-        let audit_index = newest.get(&header.run).copied().flatten();
-        Ok(RunSummary { node, header, status, outcome, audit_index })
-    });
-    let runs = summaries.collect::<Result<Vec<_>, StoreError>>()?;
-    Ok(RunPage { runs, next: ids.last().copied().filter(|_| more) })
+        Ok(RunSummary { node, header, status, outcome, audit_index: None })
+    };
+    found.into_iter().map(summary).collect()
 }
 
 async fn with_journals(connection: &mut Connection, raws: Vec<Raw>) -> Result<Vec<Loaded>, StoreError> {

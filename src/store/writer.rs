@@ -26,6 +26,7 @@ use crate::store::error::{is_duplicate, is_exhausted, is_lost, text};
 use crate::store::migrations;
 use crate::store::nodes::{self, Pass};
 use crate::store::partitions;
+use crate::store::submissions;
 use crate::workflow::record::StoreError;
 
 /// The most that waits for the writer; beyond it the database cannot keep up and callers are told so.
@@ -40,6 +41,8 @@ const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const MAINTENANCE: Duration = Duration::from_secs(6 * 3600);
+/// Until the first, and the next when one left work to do.
+const SOON: Duration = Duration::from_secs(1);
 /// One commit may find repeats, then lose its connection, then find repeats again.
 const ATTEMPTS: usize = 5;
 
@@ -64,6 +67,8 @@ pub struct Writer {
     link: Option<Link>,
     schema_checked: bool,
     hurried: watch::Receiver<bool>,
+    /// How long idempotency keys are kept.
+    keys_for: Duration,
 }
 
 /// Tells a writer not to wait any longer for a database that is gone: the service, or the database, is being stopped.
@@ -95,8 +100,13 @@ enum Attempt {
 impl Writer {
     pub fn new(database: Database, node: NodeId, epoch: Epoch, on_commit: OnCommit) -> (Self, Hurry) {
         let (hurry, hurried) = watch::channel(false);
-        let writer = Writer { database, node, epoch, on_commit, link: None, schema_checked: false, hurried };
+        let (link, keys_for) = (None, submissions::KEPT);
+        let writer = Writer { database, node, epoch, on_commit, link, schema_checked: false, hurried, keys_for };
         (writer, Hurry(hurry))
+    }
+
+    pub fn keep_keys_for(self, keys_for: Duration) -> Self {
+        Writer { keys_for, ..self }
     }
 
     /// Connects, brings schema and partitions up to date, begins the epoch or a session of it.
@@ -132,8 +142,7 @@ impl Writer {
     pub async fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Result<(), StoreError> {
         let mut maintenance = interval(MAINTENANCE);
         maintenance.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick would be now, and connecting has done its work.
-        maintenance.reset();
+        maintenance.reset_after(SOON);
         loop {
             if self.link.is_none() && !self.reconnect(&mut requests).await? {
                 return Ok(());
@@ -142,7 +151,9 @@ impl Writer {
                 biased;
                 first = requests.recv() => first,
                 _ = maintenance.tick() => {
-                    self.maintain().await;
+                    if self.maintain().await {
+                        maintenance.reset_after(SOON);
+                    }
                     continue;
                 }
             };
@@ -247,9 +258,11 @@ impl Writer {
     async fn look_up(&mut self, works: &[&Work]) -> Result<Known, StoreError> {
         let link = self.link.as_mut().ok_or_else(not_connected)?;
         link.next_index = audit_entries::next_index(&mut link.connection, &self.node).await?;
-        append::look_up(&mut link.connection, works).await.map_err(|error| match is_lost(&error) {
-            true => StoreError::Unreachable { detail: text(&error) },
-            false => StoreError::Refused { detail: text(&error) },
+        append::look_up(&mut link.connection, &self.node, works, self.keys_for).await.map_err(|error| {
+            match is_lost(&error) {
+                true => StoreError::Unreachable { detail: text(&error) },
+                false => StoreError::Refused { detail: text(&error) },
+            }
         })
     }
 
@@ -311,12 +324,14 @@ impl Writer {
         }
     }
 
-    async fn maintain(&mut self) {
-        let Some(link) = &mut self.link else { return };
+    /// True: there is more to do.
+    async fn maintain(&mut self) -> bool {
+        let Some(link) = &mut self.link else { return false };
         if let Err(error) = partitions::ensure(&mut link.connection, clock::wall(), link.next_index).await {
             // Rows go to the default partitions meanwhile.
             tracing::warn!(%error, "partitions could not be made");
         }
+        submissions::sweep(&mut link.connection, &self.node, self.keys_for).await
     }
 }
 

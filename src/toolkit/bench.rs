@@ -6,13 +6,14 @@ use crate::ids::AgentId;
 use crate::ids::NodeId;
 use crate::ids::RunId;
 use crate::ids::StepId;
-use crate::toolkit::cx::{Artifacts, CancelFlag, Hash, History, Roots, Sign, Time, ToolCx};
+use crate::toolkit::cx::{Artifacts, CancelFlag, Hash, History, Roots, Sign, Time, ToolCx, Writes};
 use crate::toolkit::learned::Learning;
 
 /// Made once at start, shared by the agents.
 pub struct Workbench {
     pub node: NodeId,
     pub roots: Arc<Roots>,
+    pub writes: Arc<Writes>,
     pub time: Arc<dyn Time>,
     pub sign: Arc<dyn Sign>,
     pub history: Arc<dyn History>,
@@ -31,6 +32,7 @@ impl Workbench {
             step: step.clone(),
             agent: agent.clone(),
             roots: Arc::clone(&self.roots),
+            writes: Arc::clone(&self.writes),
             deadline,
             cancel,
             time: Arc::clone(&self.time),

@@ -23,6 +23,13 @@ pub struct Roots {
     pub root: PathBuf,
 }
 
+/// Where tools may write files, and where what undoes that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Writes {
+    pub scratch: PathBuf,
+    pub undo: PathBuf,
+}
+
 /// Raised when the step is cancelled; a tool looks at it between pieces of work.
 #[derive(Debug, Clone, Default)]
 pub struct CancelFlag(Arc<AtomicBool>);
@@ -142,6 +149,7 @@ pub struct ToolCx {
     pub step: StepId,
     pub agent: AgentId,
     pub roots: Arc<Roots>,
+    pub writes: Arc<Writes>,
     pub deadline: Instant,
     pub cancel: CancelFlag,
     pub time: Arc<dyn Time>,

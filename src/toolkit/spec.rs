@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::ids::ToolId;
+use crate::toolkit::change::Change;
 use crate::toolkit::cx::ToolCx;
 use crate::toolkit::output::Output;
 
@@ -59,4 +60,8 @@ pub struct ToolSpec {
 pub trait Tool: Send + Sync {
     fn spec(&self) -> ToolSpec;
     fn call(&self, cx: &ToolCx, input: &Value) -> Output;
+    /// Of a built tool of kind `Mutating`: how it is called instead.
+    fn change(&self) -> Option<&dyn Change> {
+        None
+    }
 }

@@ -25,6 +25,7 @@ use crate::toolkit::cx::Sign;
 use crate::toolkit::cx::Signed;
 use crate::toolkit::cx::Time;
 use crate::toolkit::cx::ToolCx;
+use crate::toolkit::cx::Writes;
 use crate::toolkit::learned::Learning;
 use crate::toolkit::learned::Metric;
 use crate::toolkit::learned::Sample;
@@ -55,9 +56,9 @@ impl FixtureCx {
         Self::at(&tree)
     }
 
-    /// A tree a test wrote: `proc`, `sys` ... below `tree`.
+    /// A tree a test wrote: `proc`, `sys` ... below `tree`; the only host that may be written to, in `scratch`.
     pub fn at(tree: &Path) -> ToolCx {
-        cx(Roots {
+        let cx = cx(Roots {
             sys: tree.join("sys"),
             proc: tree.join("proc"),
             dev: tree.join("dev"),
@@ -65,13 +66,18 @@ impl FixtureCx {
             var: tree.join("var"),
             efi: tree.join("sys/firmware/efi"),
             root: tree.to_owned(),
-        })
+        });
+        ToolCx { writes: Arc::new(writes_at(tree)), ..cx }
     }
 
     /// A host on which nothing exists.
     pub fn empty() -> ToolCx {
         Self::at(Path::new("/nonexistent/fixture"))
     }
+}
+
+fn writes_at(tree: &Path) -> Writes {
+    Writes { scratch: tree.join("scratch"), undo: tree.join("undo") }
 }
 
 fn cx(roots: Roots) -> ToolCx {
@@ -81,6 +87,7 @@ fn cx(roots: Roots) -> ToolCx {
         run: RunId(uuid::Uuid::from_u128(1)),
         step: StepId::new("s").expect("a step id"),
         agent: AgentId::new("TESTBED").expect("an agent id"),
+        writes: Arc::new(writes_at(Path::new("/nonexistent"))),
         roots: Arc::new(roots),
         deadline: time.start + Duration::from_secs(120),
         cancel: CancelFlag::default(),

@@ -2,7 +2,7 @@
 //!
 //! A tool is a unit struct with a `spec` and a `call`. The call parses its input (`input::parse`), reads the host through
 //! a `Reader`, which keeps the evidence and the list of what could not be read, and ends with `Reader::finish`.
-//! `host/load_read.rs` is the model.
+//! `host/load_read.rs` is the model. A tool that changes the host has a `Change` besides; `fs/fs_write.rs` is the model.
 pub mod bundle;
 pub mod catalogue;
 pub mod control;
@@ -29,6 +29,7 @@ pub mod tpm;
 use crate::toolkit::spec::Tool;
 use crate::tools::control::cp_echo::CpEcho;
 use crate::tools::fs::fs_manifest::FsManifest;
+use crate::tools::fs::fs_write::FsWrite;
 use crate::tools::host::cpu_inspect::CpuInspect;
 use crate::tools::host::host_identity::HostIdentity;
 use crate::tools::host::hw_inventory::HwInventory;
@@ -47,6 +48,7 @@ pub const ALL: &[&dyn Tool] = &[
     &CpEcho,
     &CpuInspect,
     &FsManifest,
+    &FsWrite,
     &HostIdentity,
     &HwInventory,
     &LearnStats,

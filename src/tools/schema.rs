@@ -40,6 +40,16 @@ pub fn read_only<I: JsonSchema, O: JsonSchema>(id: &str, what: &str, privileges:
     }
 }
 
+/// The specification of a tool that changes the host: never repeated blindly, since what it did can be read.
+pub fn mutating<I: JsonSchema, O: JsonSchema>(id: &str, what: &str, privileges: &str, timeout: Duration) -> ToolSpec {
+    ToolSpec {
+        kind: ToolKind::Mutating,
+        output_schema: schema_of::<O>(),
+        repeatable: false,
+        ..read_only::<I, O>(id, what, privileges, timeout)
+    }
+}
+
 /// The JSON Schema of a type.
 pub fn schema_of<T: JsonSchema>() -> Value {
     SchemaGenerator::default().into_root_schema_for::<T>().to_value()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::ids::ToolId;
+use crate::toolkit::change::Change;
 use crate::toolkit::cx::ToolCx;
 use crate::toolkit::output::Output;
 use crate::toolkit::output::Reason;
@@ -73,11 +74,15 @@ impl Tool for &'static dyn Tool {
     fn call(&self, cx: &ToolCx, input: &Value) -> Output {
         (**self).call(cx, input)
     }
+    fn change(&self) -> Option<&dyn Change> {
+        (**self).change()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::toolkit::spec::ToolKind;
     use crate::tools::fixture_cx::FixtureCx;
     use crate::tools::schema;
 
@@ -104,6 +109,7 @@ mod tests {
                 }
             }
             assert!(spec.built, "{}", spec.id);
+            assert_eq!(tool.change().is_some(), spec.kind == ToolKind::Mutating, "{}", spec.id);
         }
     }
 

@@ -12,6 +12,7 @@ use crate::access::role::Role;
 use crate::api::problem::Fault;
 use crate::api::problem::MEDIA_TYPE;
 use crate::api::problem::Problem;
+use crate::ids::RunId;
 use crate::messages::access::AccessError;
 use crate::messages::auditor::AuditError;
 use crate::messages::learner::LearnError;
@@ -19,6 +20,7 @@ use crate::messages::orchestrator::StartError;
 use crate::messages::port::AskError;
 use crate::messages::signer::SignError;
 use crate::workflow::record::StoreError;
+use crate::workflow::submission::IdempotencyKey;
 
 /// Why a request was not answered as asked.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,8 @@ pub enum ApiError {
     NotFound(String),
     #[error("{0}")]
     Conflict(String),
+    #[error("the Idempotency-Key `{key}` has started run {run}, from another body: a new submission needs a new key")]
+    KeyReused { key: IdempotencyKey, run: RunId },
     #[error("this address answers {allow} only")]
     WrongMethod { allow: String },
     #[error(
@@ -103,6 +107,12 @@ impl ApiError {
             ApiError::WrongHost { .. } => (StatusCode::MISDIRECTED_REQUEST, "wrong-host", "Wrong host name"),
             ApiError::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             ApiError::Conflict(_) => (StatusCode::CONFLICT, "conflict", "Not in this state"),
+            ApiError::KeyReused { .. } | ApiError::Start(StartError::KeyTaken { .. }) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "The Idempotency-Key was used for another body",
+            ),
+            ApiError::Start(StartError::KeyInFlight) => return in_flight(),
             ApiError::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "Wrong method"),
             ApiError::TooManySessions { .. } => return later("too-many-sessions", "Too many live feeds are open"),
             ApiError::Ask(cause) => return of_ask(cause),
@@ -140,6 +150,12 @@ impl ApiError {
 
 fn later(kind: &'static str, title: &'static str) -> Verdict {
     Verdict { status: StatusCode::SERVICE_UNAVAILABLE, kind, title, retry_after: Some(SOON) }
+}
+
+/// The first request with the key is not settled yet.
+fn in_flight() -> Verdict {
+    let (kind, title) = ("idempotency-key-in-flight", "The first submission is being stored");
+    Verdict { status: StatusCode::CONFLICT, kind, title, retry_after: Some(SOON) }
 }
 
 fn of_access(cause: &AccessError) -> Verdict {

@@ -78,7 +78,7 @@ pub fn edges() -> Edges {
     let head = SignedHead { size: 3, root: Digest([7; 32]), note: "dsmil/n1\n3\n\n".to_owned() };
     let again = head.clone();
     let status = StoreStatus { version: "PostgreSQL 18".to_owned(), migrations: Vec::new(), size_bytes: 1 };
-    let engine = EngineStatus { open_runs: 0, running_steps: 0, recovered: true };
+    let engine = EngineStatus { open_runs: 0, running_steps: 0, in_need: 0, recovered: true };
     let catalog = Arc::new(Catalog::default());
     let world = Arc::new(world());
     Edges {
@@ -104,11 +104,10 @@ pub fn edges() -> Edges {
             start: shut(),
             get: Port::answering(|_| Ok(None)),
             watch: Port::answering(|_| Ok(None)),
-            cancel: Port::answering(|_| Ok(Ok(false))),
-            pause: Port::answering(|_| Ok(Ok(false))),
-            resume: Port::answering(|_| Ok(Ok(false))),
+            steer: Port::answering(|_| Ok(Ok(false))),
             load: Port::answering(|_| Ok(Ok(None))),
             list: shut(),
+            find: shut(),
             world: Arc::clone(&world),
             node: NodeId::new("n1").expect("a node id"),
         },
@@ -152,7 +151,7 @@ pub const GOOD: &str = r#"{"steps": [{"id": "only", "agent": "PACER", "tool": "c
 fn world() -> World {
     let echo = ToolId::new("cp.echo").expect("a tool id");
     let pacer = AgentFacts { tools: vec![echo.clone()], timeout: Duration::from_secs(1) };
-    let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false };
+    let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false, changes: false };
     World {
         agents: BTreeMap::from([(AgentId::new("PACER").expect("an agent id"), pacer)]),
         tools: BTreeMap::from([(echo, facts)]),
@@ -180,7 +179,7 @@ pub fn stored() -> StoredRun {
     let (mut run, accepted) =
         Run::accept(id, check(&good(), &world()).expect("a plan"), "token:admin".to_owned(), started());
     let mut events = accepted.events;
-    events.extend(run.advance(Trigger::Cancel { by: "token:admin".to_owned() }, started()).events);
+    events.extend(run.advance(Trigger::Cancel { by: "token:admin".to_owned(), undo: false }, started()).events);
     let reason = Reason::new("cancelled", "step", "the step was cancelled");
     let answer = Answer::Done(StepResult::without_data(Status::Aborted, reason, 1.0));
     let only = StepId::new("only").expect("a step id");

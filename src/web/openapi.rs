@@ -117,7 +117,10 @@ fn operation(path: &str, method: &Method, shapes: &mut Shapes) -> Value {
         told["description"] = json!(format!("Needs the role {role}."));
         told["x-role"] = json!(role);
     }
-    let parameters: Vec<Value> = path_parameters(path).chain(query_parameters(method, shapes)).collect();
+    let parameters: Vec<Value> = path_parameters(path)
+        .chain(query_parameters(method, shapes))
+        .chain(method.header.map(|(name, about)| header_parameter(name, about)))
+        .collect();
     if !parameters.is_empty() {
         told["parameters"] = parameters.into();
     }
@@ -150,6 +153,11 @@ fn responses(method: &Method, shapes: &mut Shapes) -> Value {
     };
     let problem = json!({ "$ref": "#/components/responses/Problem" });
     let mut all = json!({ status.as_str(): answer, "default": problem });
+    if !method.or.is_empty() {
+        let either: Vec<_> = method.or.iter().map(|shape| shape(&mut shapes.given)).collect();
+        let content = json!({ "application/json": { "schema": { "anyOf": either } } });
+        all[StatusCode::OK.as_str()] = json!({ "description": said(StatusCode::OK), "content": content });
+    }
     if matches!(method.access, Access::Needs(_)) {
         all["401"] = problem.clone();
         all["403"] = problem;
@@ -173,6 +181,10 @@ fn query_parameters(method: &Method, shapes: &mut Shapes) -> Vec<Value> {
         parameter
     };
     fields.into_iter().map(parameter).collect()
+}
+
+fn header_parameter(name: &str, about: &str) -> Value {
+    json!({ "name": name, "in": "header", "required": false, "schema": { "type": "string" }, "description": about })
 }
 
 fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
@@ -296,7 +308,7 @@ mod tests {
         let tile = &described["paths"]["/api/v1/audit/tile/{path}"]["get"];
         assert_eq!((&tile["security"], &tile["parameters"][0]["name"]), (&json!([]), &json!("path")));
         let list = &described["paths"]["/api/v1/workflows"]["get"];
-        assert_eq!((list["x-role"].as_str(), list["parameters"].as_array().map(Vec::len)), (Some("viewer"), Some(4)));
+        assert_eq!((list["x-role"].as_str(), list["parameters"].as_array().map(Vec::len)), (Some("viewer"), Some(8)));
     }
 
     #[test]

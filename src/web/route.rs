@@ -33,8 +33,12 @@ pub struct Method {
     /// One line for the API reference.
     pub summary: &'static str,
     pub query: Option<Shape>,
+    /// A header that is understood, and what it is for.
+    pub header: Option<(&'static str, &'static str)>,
     pub body: Option<Body>,
     pub answer: Answer,
+    /// What else it answers with 200, by what it was asked for.
+    pub or: Vec<Shape>,
     pub route: Route,
 }
 
@@ -79,13 +83,27 @@ pub fn delete(access: Access, summary: &'static str) -> Method {
 }
 
 fn method(names: &'static [&'static str], access: Access, summary: &'static str, route: Route) -> Method {
-    Method { names, access, summary, query: None, body: None, answer: Answer::Page, route }
+    Method {
+        names,
+        access,
+        summary,
+        query: None,
+        header: None,
+        body: None,
+        answer: Answer::Page,
+        or: Vec::new(),
+        route,
+    }
 }
 
 impl Method {
     /// The fields of `T` are what may stand after the `?`.
     pub fn query<T: JsonSchema>(self) -> Method {
         Method { query: Some(T::json_schema), ..self }
+    }
+
+    pub fn header(self, name: &'static str, about: &'static str) -> Method {
+        Method { header: Some((name, about)), ..self }
     }
 
     pub fn takes<T: JsonSchema>(self) -> Method {
@@ -98,6 +116,11 @@ impl Method {
 
     pub fn gives<T: JsonSchema>(self, status: StatusCode) -> Method {
         Method { answer: Answer::Json(status, SchemaGenerator::subschema_for::<T>), ..self }
+    }
+
+    pub fn or_gives<T: JsonSchema>(mut self) -> Method {
+        self.or.push(SchemaGenerator::subschema_for::<T>);
+        self
     }
 
     pub fn gives_other(self, media_type: &'static str) -> Method {

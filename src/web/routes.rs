@@ -31,6 +31,7 @@ use crate::web::error::no_route;
 use crate::web::health;
 use crate::web::health::Health;
 use crate::web::hosts::Hosts;
+use crate::web::idempotency;
 use crate::web::learner;
 use crate::web::learner::Learner;
 use crate::web::openapi;
@@ -40,8 +41,10 @@ use crate::web::playbooks::Playbooks;
 use crate::web::route::Access;
 use crate::web::route::{ADMIN, OPERATOR, VIEWER};
 use crate::web::route::{Method, Resource, at, delete, get, post};
+use crate::web::run_list;
 use crate::web::sessions;
 use crate::web::sessions::Sessions;
+use crate::web::steering;
 use crate::web::stream;
 use crate::web::stream::Stream;
 use crate::web::supervision;
@@ -59,6 +62,9 @@ const OK: StatusCode = StatusCode::OK;
 const CREATED: StatusCode = StatusCode::CREATED;
 const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
 const NO_CONTENT: StatusCode = StatusCode::NO_CONTENT;
+const KEY: &str = "Sent again with the same key and body, a submission is answered with the run of the first one (and \
+    `Idempotent-Replayed: true`), as long as keys are kept; with another body by 422, and while the first one is being \
+    stored by 409. 1 to 255 visible ASCII characters";
 const TEXT: &str = "text/plain";
 
 /// What the routes need, file by file. Only taken apart here: a handler sees its own part.
@@ -97,13 +103,16 @@ pub fn table() -> Vec<Resource> {
             "/api/v1/workflows",
             [
                 get(VIEWER, "List runs, newest first")
-                    .query::<workflows::Filter>()
+                    .query::<run_list::Filter>()
                     .gives::<api::run::Runs>(OK)
-                    .to(workflows::list),
+                    .to(run_list::list),
                 post(OPERATOR, "Submit a workflow; it is durable when this is answered")
                     .query::<workflows::How>()
+                    .header(idempotency::HEADER, KEY)
                     .takes_workflow()
                     .gives::<Accepted>(ACCEPTED)
+                    .or_gives::<api::run::Run>()
+                    .or_gives::<api::accepted::Checked>()
                     .to(workflows::submit),
             ],
         ),
@@ -116,17 +125,53 @@ pub fn table() -> Vec<Resource> {
         ),
         at(
             "/api/v1/workflows/{id}/cancel",
-            [post(OPERATOR, "End a run before its time").gives::<Cancelled>(ACCEPTED).to(workflows::cancel)],
+            [post(OPERATOR, "End a run before its time")
+                .query::<steering::HowToCancel>()
+                .gives::<Cancelled>(ACCEPTED)
+                .to(steering::cancel)],
         ),
         at(
             "/api/v1/workflows/{id}/pause",
             [post(OPERATOR, "Begin nothing more of a run until it is resumed")
                 .gives::<Accepted>(ACCEPTED)
-                .to(workflows::pause)],
+                .to(steering::pause)],
         ),
         at(
             "/api/v1/workflows/{id}/resume",
-            [post(OPERATOR, "Let a paused run go on").gives::<Accepted>(ACCEPTED).to(workflows::resume)],
+            [post(OPERATOR, "Let a paused run go on").gives::<Accepted>(ACCEPTED).to(steering::resume)],
+        ),
+        at(
+            "/api/v1/workflows/{id}/undo",
+            [post(OPERATOR, "Undo what a run changed, the last first; a run that has not ended is ended first")
+                .gives::<Accepted>(ACCEPTED)
+                .to(steering::undo)],
+        ),
+        at(
+            "/api/v1/workflows/{id}/retry",
+            [post(OPERATOR, "Do again what did not succeed in a run that has ended")
+                .gives::<Accepted>(ACCEPTED)
+                .to(steering::retry)],
+        ),
+        at(
+            "/api/v1/workflows/{id}/fork",
+            [post(OPERATOR, "Start a run like this one, with what succeeded before a step carried over")
+                .takes::<steering::Fork>()
+                .gives::<Accepted>(ACCEPTED)
+                .to(steering::fork)],
+        ),
+        at(
+            "/api/v1/workflows/{id}/signals/{name}",
+            [post(OPERATOR, "Give a signal to a step that waits for it; the body is the step's data")
+                .takes::<serde_json::Value>()
+                .gives::<Accepted>(ACCEPTED)
+                .to(steering::signal)],
+        ),
+        at(
+            "/api/v1/workflows/{id}/steps/{step}/approve",
+            [post(OPERATOR, "Decide about a step that waits for approval")
+                .takes::<steering::Verdict>()
+                .gives::<Accepted>(ACCEPTED)
+                .to(steering::approve)],
         ),
         at(
             "/api/v1/schemas/workflow.json",

@@ -5,19 +5,25 @@ use crate::api::run::StepStatus as ShownStep;
 use crate::ids::NodeId;
 use crate::web::error::ApiError;
 use crate::workflow::event::RunEvent;
-use crate::workflow::event::RunStatus;
-use crate::workflow::event::StepStatus;
 use crate::workflow::plan::Plan;
 use crate::workflow::record::StoredRun;
-use crate::workflow::run::Attempt;
-use crate::workflow::run::Note;
 use crate::workflow::run::Run;
-use crate::workflow::run::StepRun;
-use crate::workflow::step::Doer;
+use crate::workflow::status::Hold;
+use crate::workflow::status::RunStatus;
+use crate::workflow::status::StepStatus;
 use crate::workflow::step::Step;
+use crate::workflow::step::Work;
+use crate::workflow::step_run::Attempt;
+use crate::workflow::step_run::Note;
+use crate::workflow::step_run::StepRun;
 
-/// The run that a stored journal leads to.
+/// The run that a stored journal leads to, as it is shown.
 pub fn replayed(stored: StoredRun) -> Result<api::run::Run, ApiError> {
+    let node = stored.node.clone();
+    Ok(shape(&rebuilt(stored)?, node))
+}
+
+pub fn rebuilt(stored: StoredRun) -> Result<Run, ApiError> {
     let id = stored.header.run;
     let unreadable = |cause: &dyn std::fmt::Display| ApiError::Unreadable(format!("the journal of run {id}: {cause}"));
     let mut events = Vec::with_capacity(stored.rows.len());
@@ -31,7 +37,7 @@ pub fn replayed(stored: StoredRun) -> Result<api::run::Run, ApiError> {
     for (step, index) in indexes {
         run.note_audit(step.as_ref(), index);
     }
-    Ok(shape(&run, stored.node))
+    Ok(run)
 }
 
 pub fn shape(run: &Run, node: NodeId) -> api::run::Run {
@@ -45,7 +51,7 @@ pub fn shape(run: &Run, node: NodeId) -> api::run::Run {
         execution_time_ms: run.execution_time_ms(),
         coverage: run.coverage(),
         results: run.results().map(|(step, data)| (step.clone(), data.clone())).collect(),
-        steps: run.steps().enumerate().map(|(place, (step, state))| step_shape(run.doer(place), step, state)).collect(),
+        steps: run.steps().enumerate().map(|(place, (step, state))| step_shape(run, place, step, state)).collect(),
         audit_index: run.audit_index(),
         node,
         accepted: run.accepted(),
@@ -57,7 +63,8 @@ pub fn shape(run: &Run, node: NodeId) -> api::run::Run {
     }
 }
 
-fn step_shape(doer: Option<&Doer>, step: &Step, state: &StepRun) -> api::run::Step {
+fn step_shape(run: &Run, place: usize, step: &Step, state: &StepRun) -> api::run::Step {
+    let doer = run.doer(place);
     let reason = state.note().map(|note| match note {
         Note::Skipped { detail, .. } => detail.clone(),
         Note::Ended(reason) => reason.detail.clone(),
@@ -74,7 +81,42 @@ fn step_shape(doer: Option<&Doer>, step: &Step, state: &StepRun) -> api::run::St
             .map(|choice| api::run::ChosenBy { confidence: choice.confidence, reasons: choice.reasons.clone() }),
         audit_index: state.audit_index(),
         reason,
+        waits_for: waits_for(step, state),
+        approval: approval(step, state),
+        change: state.change().map(|change| change.summary.clone()),
+        undo: run.undo_of(&step.id).map(attempt_shape).collect(),
     }
+}
+
+fn waits_for(step: &Step, state: &StepRun) -> Option<api::run::WaitsFor> {
+    let what = match state.held_on()? {
+        Hold::Time => api::run::Awaited::Time,
+        Hold::Signal => api::run::Awaited::Signal,
+        Hold::Approval => api::run::Awaited::Approval,
+    };
+    let name = match &step.work {
+        Work::Signal { name } => Some(name.clone()),
+        Work::Tool(_) | Work::Task { .. } | Work::Sleep { .. } | Work::Gate {} => None,
+    };
+    Some(api::run::WaitsFor { what, name, until: state.waiting_until()? })
+}
+
+fn approval(step: &Step, state: &StepRun) -> Option<api::run::Approval> {
+    let (wanted, asked) = (step.approve.as_ref()?, state.asked()?);
+    let decision = asked.decided.as_ref().map(|decided| api::run::Decision {
+        approved: decided.approved,
+        by: decided.by.clone(),
+        at: decided.at,
+        comment: decided.comment.clone(),
+    });
+    Some(api::run::Approval {
+        role: wanted.role,
+        reason: wanted.reason.clone(),
+        expires: asked.until,
+        parameters: state.to_approve().cloned().unwrap_or_default(),
+        digest: asked.digest,
+        decision,
+    })
 }
 
 fn attempt_shape(attempt: &Attempt) -> api::run::Attempt {
@@ -91,8 +133,8 @@ fn attempt_shape(attempt: &Attempt) -> api::run::Attempt {
 pub fn checked(plan: &Plan) -> api::accepted::Checked {
     let step = |step: &Step| api::accepted::CheckedStep {
         id: step.id.to_string(),
-        agent: step.doer.as_ref().map(|doer| doer.agent.to_string()),
-        tool: step.doer.as_ref().map(|doer| doer.tool.to_string()),
+        agent: step.doer().map(|doer| doer.agent.to_string()),
+        tool: step.doer().map(|doer| doer.tool.to_string()),
         needs: step.needs.iter().map(ToString::to_string).collect(),
         timeout_ms: u64::try_from(step.timeout.as_millis()).ok(),
     };
@@ -108,10 +150,13 @@ fn run_status(status: RunStatus) -> ShownRun {
     match status {
         RunStatus::Running => ShownRun::Running,
         RunStatus::Paused => ShownRun::Paused,
+        RunStatus::Waiting => ShownRun::Waiting,
         RunStatus::Succeeded => ShownRun::Succeeded,
         RunStatus::Failed => ShownRun::Failed,
         RunStatus::Cancelled => ShownRun::Cancelled,
         RunStatus::TimedOut => ShownRun::TimedOut,
+        RunStatus::RolledBack => ShownRun::RolledBack,
+        RunStatus::NeedsHuman => ShownRun::NeedsHuman,
     }
 }
 
@@ -119,6 +164,7 @@ fn step_status(status: StepStatus) -> ShownStep {
     match status {
         StepStatus::Pending => ShownStep::Pending,
         StepStatus::Running => ShownStep::Running,
+        StepStatus::WaitingApproval => ShownStep::WaitingApproval,
         StepStatus::Succeeded => ShownStep::Succeeded,
         StepStatus::Degraded => ShownStep::Degraded,
         StepStatus::Unavailable => ShownStep::Unavailable,
@@ -127,5 +173,6 @@ fn step_status(status: StepStatus) -> ShownStep {
         StepStatus::Skipped => ShownStep::Skipped,
         StepStatus::Cancelled => ShownStep::Cancelled,
         StepStatus::TimedOut => ShownStep::TimedOut,
+        StepStatus::Undone => ShownStep::Undone,
     }
 }

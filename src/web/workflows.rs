@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{HeaderName, HeaderValue, LOCATION};
 use actix_web::web::{Data, Path, Payload, Query};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,24 +13,26 @@ use crate::api;
 use crate::api::run::RunStatus;
 use crate::ids::NodeId;
 use crate::ids::RunId;
-use crate::messages::orchestrator::CancelRun;
 use crate::messages::orchestrator::GetRun;
-use crate::messages::orchestrator::PauseRun;
-use crate::messages::orchestrator::ResumeRun;
+use crate::messages::orchestrator::StartError;
 use crate::messages::orchestrator::StartRun;
+use crate::messages::orchestrator::SteerRun;
 use crate::messages::orchestrator::WatchRun;
 use crate::messages::port::Port;
+use crate::messages::store::FindSubmission;
 use crate::messages::store::ListRuns;
 use crate::messages::store::LoadRun;
-use crate::toolkit::duration;
 use crate::web::auth::Caller;
 use crate::web::body::json_body;
 use crate::web::error::ApiError;
+use crate::web::idempotency::{Key, REPLAYED};
 use crate::web::run_shape::{checked, replayed, shape};
+use crate::web::waiting::{self, Waited};
 use crate::workflow::check::check;
 use crate::workflow::fault::Fault;
-use crate::workflow::record::RunSummary;
+use crate::workflow::record::KnownSubmission;
 use crate::workflow::schema;
+use crate::workflow::submission::Submission;
 use crate::workflow::world::World;
 
 /// What these routes need.
@@ -39,19 +41,14 @@ pub struct Workflows {
     pub start: Port<StartRun>,
     pub get: Port<GetRun>,
     pub watch: Port<WatchRun>,
-    pub cancel: Port<CancelRun>,
-    pub pause: Port<PauseRun>,
-    pub resume: Port<ResumeRun>,
+    pub steer: Port<SteerRun>,
     pub load: Port<LoadRun>,
     pub list: Port<ListRuns>,
+    pub find: Port<FindSubmission>,
     /// What documents are checked against.
     pub world: Arc<World>,
     pub node: NodeId,
 }
-
-const PAGE: u32 = 50;
-/// The longest wait that is granted; a caller asks again.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -59,55 +56,75 @@ pub struct How {
     /// Only check the workflow: all its faults, or 200 with the plan.
     #[serde(default)]
     dry_run: bool,
+    /// Answer 200 with the run once it has ended; 202 if that takes longer than this, such as `30s`, 60 s at most.
+    wait: Option<String>,
 }
 
 pub async fn submit(
     deps: Data<Workflows>,
     how: Query<How>,
     caller: Caller,
+    key: Key,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
+    let wait = how.wait.as_deref().map(waiting::granted).transpose()?;
     let document: Value = json_body(payload).await?;
+    let by = caller.to_string();
+    let submission = key.0.filter(|_| !how.dry_run).map(|key| Submission::new(key, &document));
+    // Before the check: what was accepted once is so, even if the service would refuse it by now.
+    if let Some(submission) = &submission
+        && let Some(known) = find(&deps, &by, submission).await?
+    {
+        return repeated(submission, known.run, known.body == submission.body);
+    }
     let plan = check(&document, &deps.world).map_err(faults)?;
     if how.dry_run {
         return Ok(HttpResponse::Ok().json(checked(&plan)));
     }
-    let id = deps.start.ask(StartRun { plan, by: caller.to_string() }).await??;
-    let answer = api::accepted::Accepted { workflow_id: id, status: RunStatus::Pending };
-    Ok(HttpResponse::Accepted().insert_header((LOCATION, format!("/api/v1/workflows/{id}"))).json(answer))
+    let id = match (
+        deps.start.ask(StartRun { plan, by, carried: Vec::new(), submission: submission.clone() }).await?,
+        submission,
+    ) {
+        (Ok(id), _) => id,
+        (Err(StartError::KeyTaken { run, same }), Some(submission)) => return repeated(&submission, run, same),
+        (Err(refusal), _) => return Err(refusal.into()),
+    };
+    if let Some(wait) = wait {
+        // From now on it is accepted, and no fault may hide its id.
+        match ended(&deps, id, wait).await {
+            Ok(Some(run)) => {
+                let place = (LOCATION, format!("/api/v1/workflows/{id}"));
+                return Ok(HttpResponse::Ok().insert_header(place).json(run));
+            }
+            Ok(None) => {}
+            Err(fault) => tracing::debug!(run.id = %id, "run {id} is accepted and cannot be waited for: {fault}"),
+        }
+    }
+    Ok(accepted(id, None))
+}
+
+async fn find(deps: &Workflows, by: &str, submission: &Submission) -> Result<Option<KnownSubmission>, ApiError> {
+    let (principal, key) = (by.to_owned(), submission.key.clone());
+    Ok(deps.find.ask(FindSubmission { principal, key }).await??)
+}
+
+/// The answer to a submission whose key has started a run already.
+fn repeated(submission: &Submission, run: RunId, same: bool) -> Result<HttpResponse, ApiError> {
+    if same { Ok(accepted(run, Some(REPLAYED))) } else { Err(ApiError::KeyReused { key: submission.key.clone(), run }) }
+}
+
+fn accepted(run: RunId, mark: Option<(HeaderName, HeaderValue)>) -> HttpResponse {
+    let mut response = HttpResponse::Accepted();
+    response.insert_header((LOCATION, format!("/api/v1/workflows/{run}")));
+    if let Some(mark) = mark {
+        response.insert_header(mark);
+    }
+    response.json(api::accepted::Accepted { workflow_id: run, status: RunStatus::Pending })
 }
 
 pub async fn schema() -> Result<HttpResponse, ApiError> {
     let schema = schema::schema().map_err(|cause| ApiError::Unreadable(format!("the workflow schema: {cause}")))?;
     Ok(HttpResponse::Ok().content_type("application/schema+json").json(schema))
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Filter {
-    /// Only runs in this state.
-    status: Option<RunStatus>,
-    /// Only runs of this name.
-    name: Option<String>,
-    /// How many at most; 50 if left out.
-    #[schemars(range(min = 1, max = 500))]
-    limit: Option<u32>,
-    /// `next` of the page before.
-    #[schemars(extend("format" = "uuid"))]
-    cursor: Option<String>,
-}
-
-pub async fn list(deps: Data<Workflows>, filter: Query<Filter>) -> Result<HttpResponse, ApiError> {
-    let Filter { status, name, limit, cursor } = filter.into_inner();
-    let before = cursor.map(|cursor| run_id(&cursor)).transpose()?;
-    let limit = limit.unwrap_or(PAGE);
-    if !(1..=500).contains(&limit) {
-        return Err(ApiError::BadRequest(format!("`limit` is {limit}; it may be 1 to 500")));
-    }
-    let status = status.map(|status| status.as_str().to_owned());
-    let page = deps.list.ask(ListRuns { status, name, limit, before }).await??;
-    let workflows = page.runs.into_iter().map(summary).collect::<Result<_, _>>()?;
-    Ok(HttpResponse::Ok().json(api::run::Runs { workflows, next: page.next.map(|run| run.to_string()) }))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -123,24 +140,28 @@ pub async fn show(
     patience: Query<Patience>,
 ) -> Result<HttpResponse, ApiError> {
     let run = run_id(&id)?;
-    if let Some(wait) = &patience.wait {
-        let wait = duration::parse(wait).map_err(|cause| ApiError::BadRequest(format!("`wait`: {cause}")))?;
-        until_ended(&deps, run, wait.min(LONGEST_WAIT)).await?;
-    }
-    Ok(HttpResponse::Ok().json(current(&deps, run).await?))
+    let waited = match &patience.wait {
+        Some(wait) => ended(&deps, run, waiting::granted(wait)?).await?,
+        None => None,
+    };
+    let shown = match waited {
+        Some(ended) => ended,
+        None => current(&deps, run).await?,
+    };
+    Ok(HttpResponse::Ok().json(shown))
 }
 
-/// Waits for the end of a run that has not ended, but not for ever.
-async fn until_ended(deps: &Workflows, run: RunId, wait: Duration) -> Result<(), ApiError> {
-    let Some(mut changes) = deps.watch.ask(WatchRun(run)).await? else { return Ok(()) };
-    // The channel closes with the run.
-    let ended = async { while changes.changed().await.is_ok() {} };
-    tokio::time::timeout(wait, ended).await.unwrap_or_default();
-    Ok(())
+/// The run, once it has ended; none: it has not within this time.
+async fn ended(deps: &Workflows, run: RunId, wait: Duration) -> Result<Option<api::run::Run>, ApiError> {
+    Ok(match waiting::until_ended(&deps.watch, run, wait).await? {
+        Waited::Ended(ended) => Some(shape(&ended, deps.node.clone())),
+        Waited::NotOpen => Some(current(deps, run).await?),
+        Waited::StillOpen => None,
+    })
 }
 
 /// From the engine, which has every open run; else from the journal, which has all of them.
-async fn current(deps: &Workflows, run: RunId) -> Result<api::run::Run, ApiError> {
+pub(super) async fn current(deps: &Workflows, run: RunId) -> Result<api::run::Run, ApiError> {
     match deps.get.ask(GetRun(run)).await {
         Ok(Some(open)) => return Ok(shape(&open, deps.node.clone())),
         Ok(None) => {}
@@ -149,73 +170,17 @@ async fn current(deps: &Workflows, run: RunId) -> Result<api::run::Run, ApiError
     replayed(deps.load.ask(LoadRun(run)).await??.ok_or_else(|| no_run(run))?)
 }
 
-pub async fn pause(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
-    let run = run_id(&id)?;
-    let changed = deps.pause.ask(PauseRun { run, by: caller.to_string() }).await??;
-    changed_to(&deps, run, changed, RunStatus::Paused, "paused").await
-}
-
-pub async fn resume(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
-    let run = run_id(&id)?;
-    let changed = deps.resume.ask(ResumeRun { run, by: caller.to_string() }).await??;
-    changed_to(&deps, run, changed, RunStatus::Running, "resumed").await
-}
-
-/// A run that did not change is either unknown or cannot change so any more.
-async fn changed_to(
-    deps: &Workflows,
-    run: RunId,
-    changed: bool,
-    status: RunStatus,
-    word: &str,
-) -> Result<HttpResponse, ApiError> {
-    if changed {
-        return Ok(HttpResponse::Accepted().json(api::accepted::Accepted { workflow_id: run, status }));
-    }
-    let shown = current(deps, run).await?;
-    let by = shown.paused_by.map(|by| format!(" by {by}")).unwrap_or_default();
-    Err(ApiError::Conflict(format!("run {run} is {}{by} and cannot be {word}", shown.status)))
-}
-
-pub async fn cancel(deps: Data<Workflows>, id: Path<String>, caller: Caller) -> Result<HttpResponse, ApiError> {
-    let run = run_id(&id)?;
-    let cancelling = deps.cancel.ask(CancelRun { run, by: caller.to_string() }).await??;
-    if !cancelling && deps.load.ask(LoadRun(run)).await??.is_none() {
-        return Err(no_run(run));
-    }
-    Ok(HttpResponse::Accepted().json(api::accepted::Cancelled { workflow_id: run, cancelling }))
-}
-
 fn faults(faults: Vec<Fault>) -> ApiError {
     let shown = |fault: Fault| api::problem::Fault { pointer: fault.pointer, detail: fault.detail };
     ApiError::Faults(faults.into_iter().map(shown).collect())
 }
 
-fn run_id(text: &str) -> Result<RunId, ApiError> {
+pub(super) fn run_id(text: &str) -> Result<RunId, ApiError> {
     text.parse().map_err(|cause: crate::ids::BadName| ApiError::BadRequest(cause.to_string()))
 }
 
-fn no_run(run: RunId) -> ApiError {
+pub(super) fn no_run(run: RunId) -> ApiError {
     ApiError::NotFound(format!("there is no run `{run}`"))
-}
-
-fn summary(run: RunSummary) -> Result<api::run::RunSummary, ApiError> {
-    let status = serde_json::from_value(run.status.as_str().into())
-        .map_err(|cause| ApiError::Unreadable(format!("status of run {}: {cause}", run.header.run)))?;
-    Ok(api::run::RunSummary {
-        workflow_id: run.header.run,
-        name: run.header.name,
-        mode: run.header.mode,
-        status,
-        success_rate: run.outcome.as_ref().and_then(|outcome| outcome.success_rate),
-        execution_time_ms: run.outcome.as_ref().map(|outcome| outcome.execution_time_ms),
-        coverage: run.outcome.as_ref().and_then(|outcome| outcome.coverage),
-        audit_index: run.audit_index,
-        node: run.node,
-        accepted: run.header.accepted,
-        finished: run.outcome.map(|outcome| outcome.finished),
-        labels: run.header.labels,
-    })
 }
 
 #[cfg(test)]
@@ -226,7 +191,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::messages::orchestrator::StartError;
+    use crate::messages::orchestrator::Progress;
     use crate::web::asked::{Answer, ask, request};
     use crate::web::fakes::{GOOD, edges, run, stored};
     use crate::web::routes::Edges;
@@ -292,6 +257,57 @@ mod tests {
     }
 
     #[actix_web::test]
+    async fn a_key_that_has_started_a_run_starts_no_other() {
+        let submission = |text: &str| {
+            let body = serde_json::from_str(text).expect("JSON");
+            Submission::new("k".parse().expect("a key"), &body)
+        };
+        let run: RunId = ID.parse().expect("a run id");
+        let send = async |mut edges: Edges, known: Option<&str>, keys: &[&str], body: &'static str| {
+            let known = known.map(|text| KnownSubmission { run, body: submission(text).body });
+            edges.workflows.find = Port::answering(move |asked: FindSubmission| {
+                assert_eq!((asked.principal.as_str(), asked.key.as_str()), ("token:admin", "k"));
+                Ok(Ok(known))
+            });
+            let asked = request("POST /api/v1/workflows").set_payload(body);
+            let asked = keys.iter().fold(asked, |asked, key| asked.append_header(("Idempotency-Key", *key)));
+            ask(edges, asked).await
+        };
+        let mut first = edges();
+        first.workflows.start = Port::answering(move |start: StartRun| {
+            assert_eq!(start.submission, Some(submission(GOOD)));
+            Ok(Ok(run))
+        });
+        let answer = send(first, None, &["k"], GOOD).await;
+        assert_eq!((answer.status, answer.header("idempotent-replayed")), (202, ""));
+        // Here a start would be refused: the door is shut.
+        let again = send(edges(), Some(GOOD), &["\"k\""], GOOD).await;
+        assert_eq!((again.status, again.header("idempotent-replayed")), (202, "true"));
+        assert_eq!(again.header("location"), format!("/api/v1/workflows/{ID}"));
+        assert_eq!(again.json(), json!({ "workflow_id": ID, "status": "pending" }));
+        let other = send(edges(), Some("{\"steps\":[]}"), &["k"], GOOD).await;
+        assert_eq!(
+            (other.status, other.json()["type"].as_str()),
+            (422, Some("urn:dsmil:problem:idempotency-key-reused"))
+        );
+        for bad in [["", "k"].as_slice(), &["a b"], &["k", "k"], &["\"k"]] {
+            assert_eq!(send(accepting(), None, bad, GOOD).await.status, 400, "{bad:?}");
+        }
+        // Between the look and the start another request was faster.
+        let refused = |error: StartError| {
+            let mut edges = edges();
+            edges.workflows.start = Port::answering(move |_| Ok(Err(error.clone())));
+            edges
+        };
+        let flying = send(refused(StartError::KeyInFlight), None, &["k"], GOOD).await;
+        assert_eq!((flying.status, flying.header("retry-after")), (409, "1"));
+        let same = send(refused(StartError::KeyTaken { run, same: true }), None, &["k"], GOOD).await;
+        assert_eq!((same.status, same.header("idempotent-replayed")), (202, "true"));
+        let other = send(refused(StartError::KeyTaken { run, same: false }), None, &["k"], GOOD).await;
+        assert_eq!(other.status, 422);
+    }
+
+    #[actix_web::test]
     async fn an_open_run_comes_from_the_engine_and_an_ended_one_from_its_journal() {
         let asked = || request(&format!("GET /api/v1/workflows/{ID}"));
         let mut open = edges();
@@ -311,7 +327,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_wait_lasts_until_the_run_has_ended() {
-        let (changes, receiver) = watch::channel(0);
+        let (progress, receiver) = watch::channel(Progress::default());
         let looks = Arc::new(AtomicUsize::new(0));
         let mut edges = edges();
         edges.workflows.watch = Port::answering(move |_| Ok(Some(receiver.clone())));
@@ -322,10 +338,10 @@ mod tests {
         });
         let seen = Arc::clone(&looks);
         let ender = actix_web::rt::spawn(async move {
-            changes.send(1).expect("someone waits");
+            progress.send(Progress { changes: 1, ended: None }).expect("someone waits");
             tokio::task::yield_now().await;
             assert_eq!(seen.load(Ordering::SeqCst), 0, "a change is not the end");
-            drop(changes);
+            drop(progress);
         });
         let answer = ask(edges, request(&format!("GET /api/v1/workflows/{ID}?wait=30s"))).await;
         ender.await.expect("it ran");
@@ -335,17 +351,34 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn the_list_passes_its_filter_on() {
-        let mut edges = edges();
-        edges.workflows.list = Port::answering(|asked: ListRuns| {
-            assert_eq!((asked.status.as_deref(), asked.limit), (Some("failed"), 7));
-            assert_eq!(asked.before.map(|run| run.to_string()).as_deref(), Some(ID));
-            Ok(Ok(crate::workflow::record::RunPage { runs: Vec::new(), next: asked.before }))
-        });
-        let line = format!("GET /api/v1/workflows?status=failed&limit=7&cursor={ID}");
-        assert_eq!(ask(edges, request(&line)).await.json(), json!({ "workflows": [], "next": ID }));
-        for bad in ["limit=0", "limit=501", "status=odd", "cursor=x"] {
-            assert_eq!(ask(accepting(), request(&format!("GET /api/v1/workflows?{bad}"))).await.status, 400, "{bad}");
+    async fn one_who_submits_and_waits_gets_the_run_as_it_ended() {
+        let (progress, receiver) = watch::channel(Progress::default());
+        let mut edges = accepting();
+        edges.workflows.watch = Port::answering(move |_| Ok(Some(receiver.clone())));
+        edges.workflows.load = Port::answering(|_| panic!("what is at hand was read from the store"));
+        let ended = Progress { changes: 4, ended: Some(Arc::new(run())) };
+        actix_web::rt::spawn(async move { progress.send(ended).expect("someone waits") });
+        let asked = || request("POST /api/v1/workflows?wait=30s").set_payload(GOOD);
+        let answer = ask(edges, asked()).await;
+        assert_eq!((answer.status, answer.header("location")), (200, format!("/api/v1/workflows/{ID}").as_str()));
+        assert_eq!(answer.json()["name"], run().plan().name());
+        let refused = request("POST /api/v1/workflows?wait=soon").set_payload(GOOD);
+        let mut edges = accepting();
+        edges.workflows.start = Port::answering(|_| panic!("started, and the caller told that it was not"));
+        assert_eq!(ask(edges, refused).await.status, 400);
+    }
+
+    #[actix_web::test]
+    async fn a_run_that_takes_longer_or_cannot_be_waited_for_is_accepted_all_the_same() {
+        let (progress, receiver) = watch::channel(Progress::default());
+        let mut slow = accepting();
+        slow.workflows.watch = Port::answering(move |_| Ok(Some(receiver.clone())));
+        let mut blind = accepting();
+        blind.workflows.watch = crate::web::fakes::shut();
+        for edges in [slow, blind] {
+            let answer = ask(edges, request("POST /api/v1/workflows?wait=10ms").set_payload(GOOD)).await;
+            assert_eq!((answer.status, &answer.json()["workflow_id"]), (202, &json!(ID)));
         }
+        drop(progress);
     }
 }

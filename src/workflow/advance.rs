@@ -7,23 +7,25 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::ids::AgentId;
+use crate::ids::Digest;
 use crate::ids::RunId;
+use crate::ids::SignalName;
 use crate::ids::StepId;
 use crate::ids::ToolId;
+use crate::toolkit::change::Call;
 use crate::toolkit::output::Reason;
-use crate::toolkit::output::Status;
-use crate::workflow::backoff;
 use crate::workflow::event::RunEvent;
-use crate::workflow::event::RunStatus;
-use crate::workflow::event::StepStatus;
+use crate::workflow::fork::Carried;
 use crate::workflow::plan::Plan;
 use crate::workflow::replay::Subject;
 use crate::workflow::result::StepResult;
-use crate::workflow::run::Phase;
 use crate::workflow::run::Run;
+use crate::workflow::run::Undoing;
+use crate::workflow::status::RunStatus;
+use crate::workflow::status::StepStatus;
 use crate::workflow::step::Choice;
 use crate::workflow::step::Task;
-use crate::workflow::template::larger_than;
+use crate::workflow::step_run::Phase;
 
 /// How long a stopped attempt may take to end before it is settled without its result.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -46,6 +48,35 @@ pub enum Trigger {
     /// The time of the last `Effect::Wake` has come.
     Wake,
     Cancel {
+        by: String,
+        /// Undo what was changed, whatever the document says.
+        undo: bool,
+    },
+    Signal {
+        name: SignalName,
+        payload: Arc<Value>,
+        by: String,
+    },
+    /// A decision about a step that waits for one; with a digest only about what has this digest.
+    Decide {
+        step: StepId,
+        approved: bool,
+        by: String,
+        digest: Option<Digest>,
+        comment: Option<String>,
+    },
+    /// The answer to an `Effect::Undo`.
+    Undone {
+        step: StepId,
+        attempt: u32,
+        answer: Answer,
+    },
+    /// Undo all that the run changed; a run that has not ended is ended first.
+    Undo {
+        by: String,
+    },
+    /// Do again what did not succeed in a run that has ended.
+    Retry {
         by: String,
     },
     /// Begin nothing more; what runs goes on.
@@ -89,7 +120,17 @@ pub struct Advance {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Hand the attempt to the agent, and come back with an `Answer` in any case: `NoAnswer` soon after `timeout`.
-    Dispatch { step: StepId, agent: AgentId, tool: ToolId, attempt: u32, input: Arc<Value>, timeout: Duration },
+    Dispatch {
+        step: StepId,
+        agent: AgentId,
+        tool: ToolId,
+        attempt: u32,
+        input: Arc<Value>,
+        call: Call,
+        timeout: Duration,
+    },
+    /// Have the agent undo by this plan, and come back with `Trigger::Undone` in any case.
+    Undo { step: StepId, agent: AgentId, tool: ToolId, attempt: u32, plan: Arc<Value>, timeout: Duration },
     /// Ask the learner who does this step, and come back with `Trigger::Chosen` in any case, within `timeout`.
     Choose { step: StepId, task: Task, timeout: Duration },
     /// Raise the cancel flag of a running attempt; its answer is still awaited.
@@ -100,22 +141,37 @@ pub enum Effect {
     Finished,
 }
 
+/// How a run begins.
+#[derive(Debug, Clone)]
+pub struct Acceptance {
+    pub plan: Plan,
+    /// Who asks for it.
+    pub by: String,
+    /// Steps that another run has done.
+    pub carried: Vec<Carried>,
+    /// Nothing is begun until it is resumed.
+    pub paused_by: Option<String>,
+}
+
 impl Run {
     /// Accepts a plan and begins with it.
     pub fn accept(id: RunId, plan: Plan, by: String, at: DateTime<Utc>) -> (Self, Advance) {
-        let accepted = RunEvent::Accepted { plan: plan.clone(), by: by.clone() };
-        let mut run = Run::born(id, plan, by, at);
-        let mut advance = Advance { first_seq: 0, events: vec![accepted], effects: Vec::new() };
-        run.drive(at, &mut advance);
-        (run, advance)
+        Run::accept_as(id, Acceptance { plan, by, carried: Vec::new(), paused_by: None }, at)
     }
 
-    /// Accepts a plan and begins nothing of it until it is resumed.
-    pub fn accept_paused(id: RunId, plan: Plan, by: String, paused_by: String, at: DateTime<Utc>) -> (Self, Advance) {
+    pub fn accept_as(id: RunId, acceptance: Acceptance, at: DateTime<Utc>) -> (Self, Advance) {
+        let Acceptance { plan, by, carried, paused_by } = acceptance;
         let accepted = RunEvent::Accepted { plan: plan.clone(), by: by.clone() };
         let mut run = Run::born(id, plan, by, at);
         let mut advance = Advance { first_seq: 0, events: vec![accepted], effects: Vec::new() };
-        run.record(at, Subject::Run, RunEvent::Paused { by: paused_by }, &mut advance);
+        for Carried { step, status, result } in carried {
+            if let Some(place) = run.place(&step) {
+                run.record(at, Subject::Step(place), RunEvent::StepCarried { step, status, result }, &mut advance);
+            }
+        }
+        if let Some(by) = paused_by {
+            run.record(at, Subject::Run, RunEvent::Paused { by }, &mut advance);
+        }
         run.drive(at, &mut advance);
         (run, advance)
     }
@@ -123,37 +179,65 @@ impl Run {
     /// Takes news in. An empty answer: the news changed nothing, such as the answer to an attempt long settled.
     pub fn advance(&mut self, trigger: Trigger, at: DateTime<Utc>) -> Advance {
         let mut advance = Advance { first_seq: self.seq, ..Advance::default() };
-        if self.is_finished() {
+        let reopens = matches!(trigger, Trigger::Undo { .. } | Trigger::Retry { .. });
+        if self.is_finished() && !reopens {
             return advance;
         }
         match trigger {
             Trigger::Answer { step, attempt, answer } => {
-                let place = self.plan.place(&step).filter(|place| {
+                let is_awaited = |place: &usize| {
                     let step = &self.steps[*place];
-                    step.phase == Phase::Running && step.attempts.last().is_some_and(|last| last.n == attempt)
-                });
-                match place {
+                    step.phase == Phase::Running && step.is_at(attempt)
+                };
+                match self.place(&step).filter(is_awaited) {
                     Some(place) => self.answered(place, attempt, answer, at, &mut advance),
                     None => return advance,
                 }
             }
+            Trigger::Undone { step, attempt, answer } => {
+                if !self.undo_answered(&step, attempt, answer, at, &mut advance) {
+                    return advance;
+                }
+            }
+            Trigger::Signal { name, payload, by } => {
+                if !self.signalled(name, payload, by, at, &mut advance) {
+                    return advance;
+                }
+            }
+            Trigger::Decide { step, approved, by, digest, comment } => {
+                let decided = RunEvent::Decided { step: step.clone(), approved, by, digest, comment };
+                match self.place(&step).filter(|place| self.may_decide(*place, digest)) {
+                    Some(place) => self.decided(place, decided, at, &mut advance),
+                    None => return advance,
+                }
+            }
+            Trigger::Undo { by } => {
+                if !self.undo_wanted(by, at, &mut advance) {
+                    return advance;
+                }
+            }
+            Trigger::Retry { by } => {
+                if !self.retry_wanted(by, at, &mut advance) {
+                    return advance;
+                }
+            }
             Trigger::Chosen { step, choice } => {
                 let asked = |place: &usize| self.steps[*place].phase == Phase::Pending && self.steps[*place].choosing;
-                match self.plan.place(&step).filter(asked) {
+                match self.place(&step).filter(asked) {
                     Some(place) => self.chosen(place, choice, at, &mut advance),
                     None => return advance,
                 }
             }
             Trigger::Wake => self.armed = None,
-            Trigger::Cancel { by } => {
-                if self.stopping.is_some() {
+            Trigger::Cancel { by, undo } => {
+                if self.stopping.is_some() || self.undoing.is_some() {
                     return advance;
                 }
-                self.stop(RunEvent::Cancelled { by }, at, &mut advance);
+                self.stop(RunEvent::Cancelled { by, undo }, at, &mut advance);
             }
             Trigger::Pause { by } => {
                 // Another one may pause it too: it then waits for the later one.
-                if self.stopping.is_some() || self.paused_by.as_ref() == Some(&by) {
+                if self.stopping.is_some() || self.undoing.is_some() || self.paused_by.as_ref() == Some(&by) {
                     return advance;
                 }
                 self.record(at, Subject::Run, RunEvent::Paused { by }, &mut advance);
@@ -179,7 +263,14 @@ impl Run {
         let under_way: Vec<_> = (0..self.steps.len()).filter(|p| self.steps[*p].phase == Phase::Running).collect();
         for place in under_way {
             let detail = "the engine ended before the outcome of the attempt was recorded";
-            self.lose(place, detail.to_owned(), at, &mut advance);
+            if self.may_have_changed(place) && self.stopping.is_none() {
+                self.seek_outcome(place, at, &mut advance);
+            } else {
+                self.lose(place, detail.to_owned(), at, &mut advance);
+            }
+        }
+        if self.undoing == Some(Undoing::Running) {
+            self.repeat_undo(&mut advance);
         }
         self.drive(at, &mut advance);
         advance
@@ -191,7 +282,7 @@ impl Run {
     }
 
     fn chosen(&mut self, place: usize, choice: Result<Choice, String>, at: DateTime<Utc>, advance: &mut Advance) {
-        let step = self.plan.steps()[place].id.clone();
+        let step = self.spec(place).id.clone();
         let event = match choice {
             Ok(choice) => {
                 self.ready.push_front(place);
@@ -205,97 +296,7 @@ impl Run {
         self.record(at, Subject::Step(place), event, advance);
     }
 
-    fn answered(&mut self, place: usize, attempt: u32, answer: Answer, at: DateTime<Utc>, advance: &mut Advance) {
-        let step = &self.plan.steps()[place];
-        let agent = self.doer_name(place);
-        let took = self.steps[place].attempts.last().map_or(0.0, |last| millis_between(last.started, at));
-        let result = match answer {
-            Answer::Done(StepResult { output, findings, duration_ms, usage }) => {
-                let output = output.checked(self.doer(place).is_none_or(|doer| doer.facts.needs_evidence));
-                if larger_than(&output.data, self.plan.max_value_bytes()) {
-                    let detail = format!("the result is larger than {} bytes", self.plan.max_value_bytes());
-                    StepResult::without_data(Status::Failed, Reason::new("too_large", "result", detail), duration_ms)
-                } else {
-                    StepResult { output, findings, duration_ms, usage }
-                }
-            }
-            Answer::NotDone { detail } => {
-                let reason = Reason::new("agent_failed", agent, detail);
-                StepResult::without_data(Status::Failed, reason, took)
-            }
-            Answer::NoAnswer => {
-                let detail = format!("{agent} did not answer in time");
-                let reason = Reason::new("no_answer", agent, detail);
-                StepResult::without_data(Status::TimedOut, reason, took)
-            }
-            Answer::Lost { detail } => return self.lose(place, detail, at, advance),
-            Answer::Refused { retry_after, detail } => {
-                return self.refused(place, attempt, retry_after, detail, at, advance);
-            }
-        };
-        let retry_at = self.retry_at(place, attempt, &result, at);
-        let event = RunEvent::AttemptDone { step: step.id.clone(), attempt, result: Arc::new(result), retry_at };
-        self.record(at, Subject::Step(place), event, advance);
-    }
-
-    /// When the next attempt follows one that ended so, if one does.
-    fn retry_at(&self, place: usize, attempt: u32, result: &StepResult, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let (step, state) = (&self.plan.steps()[place], &self.steps[place]);
-        let failures = state.counted + 1;
-        let code = result.output.reason.as_ref().map_or("", |reason| reason.code.as_str());
-        // The agent broke off somewhere in the middle: only a repeatable tool may be begun again.
-        let broken_off = matches!(code, "agent_failed" | "no_answer");
-        if self.stopping.is_some()
-            || failures >= step.retry.max_attempts
-            || !step.retry.covers(&result.output)
-            || (broken_off && !self.is_repeatable(place))
-        {
-            return None;
-        }
-        let until = at + backoff::delay(&step.retry, failures, backoff::share(self.id, &step.id, attempt));
-        state.deadline.is_some_and(|deadline| until < deadline).then_some(until)
-    }
-
-    /// May a call whose outcome is unknown be made again?
-    fn is_repeatable(&self, place: usize) -> bool {
-        self.doer(place).is_some_and(|doer| doer.facts.repeatable)
-    }
-
-    fn lose(&mut self, place: usize, detail: String, at: DateTime<Utc>, advance: &mut Advance) {
-        let (step, state) = (&self.plan.steps()[place], &self.steps[place]);
-        let attempt = state.attempts.last().map_or(1, |last| last.n);
-        let again = self.is_repeatable(place) && self.stopping.is_none() && state.lost < MOST_LOST;
-        let event = RunEvent::AttemptLost { step: step.id.clone(), attempt, detail, again };
-        self.record(at, Subject::Step(place), event, advance);
-    }
-
-    /// The agent did not take the attempt: the step waits, as long as its own time lasts.
-    fn refused(
-        &mut self,
-        place: usize,
-        attempt: u32,
-        retry_after: Duration,
-        detail: String,
-        at: DateTime<Utc>,
-        advance: &mut Advance,
-    ) {
-        let (step, state) = (&self.plan.steps()[place], &self.steps[place]);
-        let id = step.id.clone();
-        let not_before = at + backoff::after_refusal(retry_after, state.refusals + 1);
-        let event = if self.stopping.is_some() {
-            RunEvent::StepEnded { step: id, status: StepStatus::Cancelled, reason: self.stop_reason() }
-        } else if state.deadline.is_some_and(|deadline| not_before < deadline) {
-            RunEvent::StepDeferred { step: id, attempt, not_before, detail }
-        } else {
-            let detail = format!("{} did not take the step within its time: {detail}", self.doer_name(place));
-            let reason = Reason::new("agent_unavailable", self.doer_name(place), detail);
-            RunEvent::StepEnded { step: id, status: StepStatus::TimedOut, reason }
-        };
-        self.record(at, Subject::Step(place), event, advance);
-    }
-
-    pub(super) fn finish(&mut self, at: DateTime<Utc>, advance: &mut Advance) {
-        let status = self.stopping.map_or_else(|| self.counts.verdict(), |stopping| stopping.into);
+    pub(super) fn finish(&mut self, status: RunStatus, at: DateTime<Utc>, advance: &mut Advance) {
         let event = RunEvent::Finished {
             status,
             success_rate: self.success_rate(),
@@ -309,11 +310,10 @@ impl Run {
     pub(super) fn stop_reason(&self) -> Reason {
         match self.stopping.map(|stopping| stopping.into) {
             Some(RunStatus::TimedOut) => Reason::new("run_timed_out", "engine", "the run ran out of time"),
+            Some(RunStatus::Failed) => {
+                Reason::new("run_failed", "engine", "another step failed and the run is rolled back")
+            }
             _ => Reason::new("run_cancelled", "engine", "the run was cancelled"),
         }
     }
-}
-
-fn millis_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
-    (to - from).num_microseconds().map_or(0.0, |micros| micros.max(0) as f64 / 1_000.0)
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::workflow::check_names::link;
 use crate::workflow::check_step::Draft;
+use crate::workflow::check_step::OfRun;
 use crate::workflow::check_step::agent_step;
 use crate::workflow::check_step::step;
 use crate::workflow::document;
@@ -14,6 +15,7 @@ use crate::workflow::fault::Fault;
 use crate::workflow::fault::below;
 use crate::workflow::fault::did_you_mean;
 use crate::workflow::plan::Mode;
+use crate::workflow::plan::OnFailure;
 use crate::workflow::plan::Outline;
 use crate::workflow::plan::Plan;
 use crate::workflow::plan::Priority;
@@ -54,7 +56,8 @@ fn of_steps(document: &Value, world: &World, reader: &mut Reader) -> Option<Plan
     if !count_is_allowed(items.len(), "/steps", world, reader) {
         return None;
     }
-    let steps = items.iter().enumerate().map(|(at, item)| step(item, &below("/steps", at), head.mode, world, reader));
+    let run = OfRun { mode: head.mode, timeout: head.timeout };
+    let steps = items.iter().enumerate().map(|(at, item)| step(item, &below("/steps", at), run, world, reader));
     let drafts = steps.collect();
     finish(head, drafts, world, reader)
 }
@@ -140,6 +143,7 @@ struct Head {
     labels: BTreeMap<String, String>,
     inputs: Value,
     timeout: Duration,
+    on_failure: OnFailure,
 }
 
 fn head(fields: &Map<String, Value>, default_name: &str, world: &World, reader: &mut Reader) -> Head {
@@ -156,13 +160,8 @@ fn head(fields: &Map<String, Value>, default_name: &str, world: &World, reader: 
     let priorities = Priority::ALL.map(|priority| (priority.as_str(), priority));
     let priority = fields.get("priority").and_then(|value| reader.word(value, "/priority", &priorities));
     let timeout = fields.get("timeout").and_then(|value| reader.duration(value, "/timeout"));
-    match fields.get("on_failure") {
-        Some(Value::String(word)) if word == "rollback" => {
-            reader.fault("/on_failure", "this release does not carry out `rollback` yet; `keep` is the default");
-        }
-        Some(value) => drop(reader.word(value, "/on_failure", &[("keep", ()), ("rollback", ())])),
-        None => {}
-    }
+    let words = [("keep", OnFailure::Keep), ("rollback", OnFailure::Rollback)];
+    let on_failure = fields.get("on_failure").and_then(|value| reader.word(value, "/on_failure", &words));
     let mut labels = BTreeMap::new();
     for (key, value) in
         fields.get("labels").and_then(|value| reader.plain_object(value, "/labels")).into_iter().flatten()
@@ -185,6 +184,7 @@ fn head(fields: &Map<String, Value>, default_name: &str, world: &World, reader: 
         labels,
         inputs,
         timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
+        on_failure: on_failure.unwrap_or_default(),
     }
 }
 
@@ -198,6 +198,7 @@ fn finish(head: Head, drafts: Vec<Draft>, world: &World, reader: &mut Reader) ->
         inputs: head.inputs,
         timeout: head.timeout,
         max_value_bytes: world.limits.max_value_bytes,
+        on_failure: head.on_failure,
         steps,
     };
     // Whatever `link` let through makes a graph; should it not, the reason is told like any other fault.

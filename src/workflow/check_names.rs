@@ -29,18 +29,20 @@ pub fn link(mode: Mode, inputs: &Value, drafts: Vec<Draft>, reader: &mut Reader)
 }
 
 fn finished(draft: Draft) -> Option<Step> {
-    let work = draft.work?;
+    let job = draft.job?;
     let needs = draft.needs.iter().map(|(name, _)| StepId::new(name)).collect::<Result<_, _>>().ok()?;
     Some(Step {
         id: draft.id?,
-        doer: work.doer,
-        task: work.task,
+        work: job.work,
         input: draft.input,
         needs,
         when: draft.when,
-        timeout: draft.timeout.unwrap_or(work.timeout),
+        timeout: draft.timeout.unwrap_or(job.timeout),
         attempt_timeout: draft.attempt_timeout,
         retry: draft.retry,
+        approve: draft.approve,
+        for_each: draft.for_each,
+        on_failure: draft.on_failure,
     })
 }
 
@@ -109,7 +111,11 @@ fn check_reads(
             Mode::Sequential | Mode::Pipeline => other < at,
             Mode::Dag => before.as_ref().and_then(|sets| sets.get(at)).is_some_and(|set| contains(set, other)),
         };
-        let mut check = |pointer: String, expr: &Expr| {
+        let mut check = |pointer: String, expr: &Expr, has_item: bool| {
+            if !has_item && expr.reads().fields.contains_key("item") {
+                reader
+                    .fault(&pointer, format!("`{}`: `item` is for the input of a step with `for_each`", expr.source()));
+            }
             for name in expr.reads().fields.get("inputs").into_iter().flat_map(|reads| reads.fields.keys()) {
                 if inputs.get(name).is_none() {
                     let declared = inputs.as_object().into_iter().flat_map(|fields| fields.keys().map(String::as_str));
@@ -133,10 +139,14 @@ fn check_reads(
             }
         };
         if let Some(when) = &draft.when {
-            check(below(&draft.pointer, "when"), when);
+            check(below(&draft.pointer, "when"), when, false);
+        }
+        if let Some(each) = &draft.for_each {
+            each.items.each_expr(&below(&draft.pointer, "for_each"), &mut |pointer, expr| check(pointer, expr, false));
         }
         if let Some(input) = &draft.input {
-            input.each_expr(&below(&draft.pointer, "input"), &mut check);
+            let each = draft.for_each.is_some();
+            input.each_expr(&below(&draft.pointer, "input"), &mut |pointer, expr| check(pointer, expr, each));
         }
     }
 }

@@ -7,17 +7,25 @@ use serde_json::{Map, Value};
 use crate::ids::AgentId;
 use crate::ids::StepId;
 use crate::ids::ToolId;
+use crate::workflow::check_wait;
+use crate::workflow::check_wait::approval;
 use crate::workflow::document;
 use crate::workflow::document::Reader;
 use crate::workflow::expr::Expr;
 use crate::workflow::fault::below;
 use crate::workflow::fault::did_you_mean;
 use crate::workflow::plan::Mode;
+use crate::workflow::plan::OnFailure;
+use crate::workflow::run::item_of;
+use crate::workflow::spread::MOST_ITEMS;
+use crate::workflow::step::Approval;
 use crate::workflow::step::Doer;
+use crate::workflow::step::ForEach;
 use crate::workflow::step::Jitter;
 use crate::workflow::step::Retry;
 use crate::workflow::step::Task;
 use crate::workflow::step::ToolFacts;
+use crate::workflow::step::Work;
 use crate::workflow::template::Template;
 use crate::workflow::template::larger_than;
 use crate::workflow::world::AgentFacts;
@@ -32,7 +40,7 @@ const LONGEST_TASK: usize = 4_000;
 pub struct Draft {
     pub pointer: String,
     pub id: Option<StepId>,
-    pub work: Option<Work>,
+    pub job: Option<Job>,
     pub input: Option<Template>,
     /// Names and where they stand; they may name no step.
     pub needs: Vec<(String, String)>,
@@ -40,30 +48,47 @@ pub struct Draft {
     pub timeout: Option<Duration>,
     pub attempt_timeout: Option<Duration>,
     pub retry: Retry,
+    pub approve: Option<Approval>,
+    pub on_failure: Option<OnFailure>,
+    pub for_each: Option<ForEach>,
 }
 
-/// What a step does: a doer, or a task for whoever is chosen.
+/// What a step is there for, and how long that may take.
 #[derive(Debug, Clone)]
-pub struct Work {
-    pub doer: Option<Doer>,
-    pub task: Option<Task>,
-    /// The agent's; of a task the longest of the agents that may be chosen.
+pub struct Job {
+    pub work: Work,
+    /// The agent's; of a task the longest of the agents that may be chosen; of a wait the run's.
     pub timeout: Duration,
 }
 
-pub fn step(value: &Value, pointer: &str, mode: Mode, world: &World, reader: &mut Reader) -> Draft {
+/// What the run says about all its steps.
+#[derive(Debug, Clone, Copy)]
+pub struct OfRun {
+    pub mode: Mode,
+    pub timeout: Duration,
+}
+
+pub fn step(value: &Value, pointer: &str, run: OfRun, world: &World, reader: &mut Reader) -> Draft {
     let mut draft = Draft::empty(pointer);
     let Some(fields) = reader.object(value, pointer, document::STEP) else { return draft };
     match fields.get("id") {
         Some(value) => draft.id = id(value, &below(pointer, "id"), reader),
         None => reader.fault(pointer, "a step needs an `id`"),
     }
-    draft.work = match fields.get("task") {
-        Some(value) => task(value, fields, pointer, world, reader),
-        None => doer(fields, pointer, world, reader),
+    draft.approve = fields.get("approve").and_then(|value| approval(value, &below(pointer, "approve"), reader));
+    draft.job = match check_wait::wait(fields, pointer, run.timeout, reader) {
+        Some(job) => job,
+        None => match fields.get("task") {
+            Some(value) => task(value, fields, pointer, world, reader),
+            None => doer(fields, pointer, world, reader),
+        },
     };
+    draft.for_each = for_each(fields, pointer, world, reader);
+    let words = [("keep", OnFailure::Keep), ("rollback", OnFailure::Rollback)];
+    let failure_pointer = below(pointer, "on_failure");
+    draft.on_failure = fields.get("on_failure").and_then(|value| reader.word(value, &failure_pointer, &words));
     draft.input = fields.get("input").and_then(|value| input(value, &below(pointer, "input"), world, reader));
-    draft.needs = needs(fields, pointer, mode, reader);
+    draft.needs = needs(fields, pointer, run.mode, reader);
     draft.when = fields.get("when").and_then(|value| when(value, &below(pointer, "when"), reader));
     draft.timeout = fields.get("timeout").and_then(|value| reader.duration(value, &below(pointer, "timeout")));
     let attempt_pointer = below(pointer, "attempt_timeout");
@@ -94,7 +119,7 @@ pub fn agent_step(
         name = format!("{name}_{uses}");
     }
     draft.id = StepId::new(&name).map_err(|error| reader.fault(pointer, error.to_string())).ok();
-    draft.work = default_doer(&agent, facts, pointer, world, reader);
+    draft.job = default_doer(&agent, facts, pointer, world, reader);
     draft
 }
 
@@ -103,23 +128,31 @@ impl Draft {
         Draft {
             pointer: pointer.to_owned(),
             id: None,
-            work: None,
+            job: None,
             input: None,
             needs: Vec::new(),
             when: None,
             timeout: None,
             attempt_timeout: None,
             retry: Retry::default(),
+            approve: None,
+            on_failure: None,
+            for_each: None,
         }
     }
 }
 
 fn id(value: &Value, pointer: &str, reader: &mut Reader) -> Option<StepId> {
     let text = reader.text(value, pointer)?;
-    StepId::new(text).map_err(|error| reader.fault(pointer, error.to_string())).ok()
+    let id = StepId::new(text).map_err(|error| reader.fault(pointer, error.to_string())).ok()?;
+    if item_of(&id).is_some() {
+        reader.fault(pointer, format!("`{id}` is the name of an item of a step with `for_each`"));
+        return None;
+    }
+    Some(id)
 }
 
-fn task(value: &Value, fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut Reader) -> Option<Work> {
+fn task(value: &Value, fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut Reader) -> Option<Job> {
     let task_pointer = below(pointer, "task");
     if fields.contains_key("agent") {
         reader.fault(&task_pointer, "a step names its `agent` or has a `task` for whoever is chosen, not both");
@@ -139,7 +172,7 @@ fn task(value: &Value, fields: &Map<String, Value>, pointer: &str, world: &World
         reader.fault(below(pointer, "tool"), "no agent is granted this tool");
         return None;
     };
-    Some(Work { doer: None, task: Some(Task { text: text.to_owned(), tool }), timeout })
+    Some(Job { work: Work::Task { task: Task { text: text.to_owned(), tool } }, timeout })
 }
 
 fn tool<'w>(
@@ -157,11 +190,11 @@ fn tool<'w>(
     found
 }
 
-fn doer(fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut Reader) -> Option<Work> {
+fn doer(fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut Reader) -> Option<Job> {
     let Some(value) = fields.get("agent") else {
         // A step of a kind that is refused as a whole has its fault already.
         if !document::STEP.later.iter().any(|key| fields.contains_key(*key)) {
-            reader.fault(pointer, "a step needs an `agent`, or a `task` for which one is chosen");
+            reader.fault(pointer, "a step needs an `agent`, or a `task` for which one is chosen; or it waits: `sleep`, `wait_for` or `approve`");
         }
         return None;
     };
@@ -179,7 +212,7 @@ fn doer(fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut 
         return None;
     }
     let doer = Doer { agent, tool: tool.clone(), facts: *facts };
-    Some(Work { doer: Some(doer), task: None, timeout: of_agent.timeout })
+    Some(Job { work: Work::Tool(doer), timeout: of_agent.timeout })
 }
 
 fn agent<'w>(value: &Value, pointer: &str, world: &'w World, reader: &mut Reader) -> Option<(AgentId, &'w AgentFacts)> {
@@ -192,20 +225,51 @@ fn agent<'w>(value: &Value, pointer: &str, world: &'w World, reader: &mut Reader
     found
 }
 
-fn default_doer(
-    agent: &AgentId,
-    facts: &AgentFacts,
-    pointer: &str,
-    world: &World,
-    reader: &mut Reader,
-) -> Option<Work> {
+fn default_doer(agent: &AgentId, facts: &AgentFacts, pointer: &str, world: &World, reader: &mut Reader) -> Option<Job> {
     let found = facts.tools.first().and_then(|tool| world.tools.get_key_value(tool));
     if found.is_none() {
         reader.fault(pointer, format!("{agent} has no default tool; name one with `tool`"));
     }
     let (tool, of_tool) = found?;
     let doer = Doer { agent: agent.clone(), tool: tool.clone(), facts: *of_tool };
-    Some(Work { doer: Some(doer), task: None, timeout: facts.timeout })
+    Some(Job { work: Work::Tool(doer), timeout: facts.timeout })
+}
+
+fn for_each(fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut Reader) -> Option<ForEach> {
+    let most_pointer = below(pointer, "max_parallel");
+    let max_parallel = fields.get("max_parallel").and_then(|value| {
+        let most =
+            value.as_u64().and_then(|most| usize::try_from(most).ok()).filter(|most| (1..=MOST_ITEMS).contains(most));
+        if most.is_none() {
+            reader.fault(&most_pointer, format!("must be a whole number from 1 to {MOST_ITEMS}"));
+        }
+        most
+    });
+    let Some(value) = fields.get("for_each") else {
+        if fields.contains_key("max_parallel") {
+            reader.fault(most_pointer, "is for a step with `for_each`");
+        }
+        return None;
+    };
+    let pointer = below(pointer, "for_each");
+    match value {
+        Value::Array(items) if items.len() > MOST_ITEMS => {
+            reader.fault(pointer, format!("{} items are more than the {MOST_ITEMS} allowed", items.len()));
+            return None;
+        }
+        Value::Array(_) => {}
+        Value::String(text) if text.starts_with("${") && text.ends_with('}') => {}
+        _ => {
+            reader.fault(pointer, "must be a list, or an expression such as `${inputs.hosts}` that gives one");
+            return None;
+        }
+    }
+    if larger_than(value, world.limits.max_value_bytes) {
+        reader.fault(pointer, format!("larger than the {} bytes allowed", world.limits.max_value_bytes));
+        return None;
+    }
+    let items = Template::parse(value.clone(), &pointer).map_err(|faults| reader.faults.extend(faults)).ok()?;
+    Some(ForEach { items, max_parallel })
 }
 
 fn input(value: &Value, pointer: &str, world: &World, reader: &mut Reader) -> Option<Template> {

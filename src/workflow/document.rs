@@ -27,9 +27,28 @@ pub const RUN: Keys = Keys {
 
 pub const STEP: Keys = Keys {
     of: "a step",
-    known: &["id", "agent", "task", "tool", "input", "needs", "when", "timeout", "attempt_timeout", "retry"],
-    later: &["for_each", "max_parallel", "approve", "host", "on_failure", "sleep", "wait_for", "playbook", "inputs"],
+    known: &[
+        "id",
+        "agent",
+        "task",
+        "tool",
+        "input",
+        "needs",
+        "when",
+        "timeout",
+        "attempt_timeout",
+        "retry",
+        "approve",
+        "on_failure",
+        "sleep",
+        "wait_for",
+        "for_each",
+        "max_parallel",
+    ],
+    later: &["host", "playbook", "inputs"],
 };
+
+pub const APPROVE: Keys = Keys { of: "`approve`", known: &["role", "expires", "reason"], later: &[] };
 
 pub const RETRY: Keys =
     Keys { of: "`retry`", known: &["max_attempts", "initial", "factor", "max", "jitter", "not_on"], later: &[] };

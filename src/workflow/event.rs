@@ -2,14 +2,20 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::ids::Digest;
+use crate::ids::SignalName;
 use crate::ids::StepId;
+use crate::toolkit::change::Planned;
 use crate::toolkit::output::Reason;
-use crate::toolkit::output::Status;
 use crate::workflow::plan::Plan;
 use crate::workflow::result::StepResult;
+use crate::workflow::status::Hold;
+use crate::workflow::status::RunStatus;
+use crate::workflow::status::SkipCause;
+use crate::workflow::status::StepStatus;
 use crate::workflow::step::Choice;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,8 +69,107 @@ pub enum RunEvent {
         status: StepStatus,
         reason: Reason,
     },
+    /// The step waits for something that is not work.
+    StepHeld {
+        step: StepId,
+        on: Hold,
+        /// When it ends waiting.
+        until: DateTime<Utc>,
+        /// Exactly what is to be done once it is approved; none for a change, which has its plan, and for a gate.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+        input: Option<Arc<Value>>,
+        /// Of what is to be approved, as canonical JSON.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<Digest>,
+    },
+    /// A step is done once for each of these.
+    StepSpread {
+        step: StepId,
+        items: Arc<Vec<Value>>,
+    },
+    /// Somebody decided about a step that waits for that.
+    Decided {
+        step: StepId,
+        approved: bool,
+        by: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<Digest>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comment: Option<String>,
+    },
+    /// What a step waited for has come.
+    StepGiven {
+        step: StepId,
+        result: Arc<StepResult>,
+    },
+    /// The agent said what the step would change and how that is undone; nothing is changed yet.
+    ChangePlanned {
+        step: StepId,
+        attempt: u32,
+        planned: Arc<Planned>,
+    },
+    /// The plan is about to be carried out.
+    ChangeBegun {
+        step: StepId,
+        attempt: u32,
+    },
+    /// Nobody knows whether the plan was carried out: the agent is about to be asked to look at the host.
+    OutcomeSought {
+        step: StepId,
+        attempt: u32,
+    },
+    /// The agent could not look yet.
+    OutcomeDeferred {
+        step: StepId,
+        attempt: u32,
+        not_before: DateTime<Utc>,
+        detail: String,
+    },
+    /// Somebody sent a signal; a step that waits for it, or will, is given it.
+    Signalled {
+        name: SignalName,
+        payload: Arc<Value>,
+        by: String,
+    },
+    /// A step failed, and therefore what the run changed is to be undone.
+    Failing {
+        by: StepId,
+    },
+    /// What the run changed is undone from here on, the last first.
+    RollbackBegun {
+        /// Who asked for it; none: the document did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// The undoing of a step's change is about to be handed to the agent.
+    UndoBegun {
+        step: StepId,
+        attempt: u32,
+    },
+    /// `retry_at` set: it is tried again then.
+    UndoDone {
+        step: StepId,
+        attempt: u32,
+        result: Arc<StepResult>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_at: Option<DateTime<Utc>>,
+    },
+    /// Steps that did not succeed, and those that waited for them, are done again.
+    Retried {
+        by: String,
+        steps: Vec<StepId>,
+    },
+    /// A step of this fork ended in the run that it was made from.
+    StepCarried {
+        step: StepId,
+        status: StepStatus,
+        result: Arc<StepResult>,
+    },
     Cancelled {
         by: String,
+        /// What was changed is to be undone.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        undo: bool,
     },
     /// Nothing more is begun until it is resumed; what runs goes on.
     Paused {
@@ -83,42 +188,9 @@ pub enum RunEvent {
     },
 }
 
-/// Why a step was left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SkipCause {
-    /// Its condition was false: steps that need it go on.
-    When,
-    /// A step that it needs did not succeed.
-    Needs,
-    /// The run was cancelled or ran out of time.
-    RunEnded,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunStatus {
-    Running,
-    Paused,
-    Succeeded,
-    Failed,
-    Cancelled,
-    TimedOut,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepStatus {
-    Pending,
-    Running,
-    Succeeded,
-    Degraded,
-    Unavailable,
-    Failed,
-    Denied,
-    Skipped,
-    Cancelled,
-    TimedOut,
+/// A null that is there is a value.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<Value>>, D::Error> {
+    Arc::<Value>::deserialize(deserializer).map(Some)
 }
 
 impl RunEvent {
@@ -133,6 +205,21 @@ impl RunEvent {
             RunEvent::StepDeferred { .. } => "step_deferred",
             RunEvent::StepSkipped { .. } => "step_skipped",
             RunEvent::StepEnded { .. } => "step_ended",
+            RunEvent::StepHeld { .. } => "step_held",
+            RunEvent::StepSpread { .. } => "step_spread",
+            RunEvent::Decided { .. } => "decided",
+            RunEvent::StepGiven { .. } => "step_given",
+            RunEvent::ChangePlanned { .. } => "change_planned",
+            RunEvent::ChangeBegun { .. } => "change_begun",
+            RunEvent::OutcomeSought { .. } => "outcome_sought",
+            RunEvent::OutcomeDeferred { .. } => "outcome_deferred",
+            RunEvent::Signalled { .. } => "signalled",
+            RunEvent::Failing { .. } => "failing",
+            RunEvent::RollbackBegun { .. } => "rollback_begun",
+            RunEvent::UndoBegun { .. } => "undo_begun",
+            RunEvent::UndoDone { .. } => "undo_done",
+            RunEvent::Retried { .. } => "retried",
+            RunEvent::StepCarried { .. } => "step_carried",
             RunEvent::Cancelled { .. } => "cancelled",
             RunEvent::Paused { .. } => "paused",
             RunEvent::Resumed { .. } => "resumed",
@@ -149,88 +236,28 @@ impl RunEvent {
             | RunEvent::AttemptLost { step, .. }
             | RunEvent::StepDeferred { step, .. }
             | RunEvent::StepSkipped { step, .. }
-            | RunEvent::StepEnded { step, .. } => Some(step),
+            | RunEvent::StepEnded { step, .. }
+            | RunEvent::StepHeld { step, .. }
+            | RunEvent::StepSpread { step, .. }
+            | RunEvent::Decided { step, .. }
+            | RunEvent::StepGiven { step, .. }
+            | RunEvent::ChangePlanned { step, .. }
+            | RunEvent::ChangeBegun { step, .. }
+            | RunEvent::OutcomeSought { step, .. }
+            | RunEvent::OutcomeDeferred { step, .. }
+            | RunEvent::UndoBegun { step, .. }
+            | RunEvent::UndoDone { step, .. }
+            | RunEvent::StepCarried { step, .. } => Some(step),
             RunEvent::Accepted { .. }
+            | RunEvent::Signalled { .. }
+            | RunEvent::Failing { .. }
+            | RunEvent::RollbackBegun { .. }
+            | RunEvent::Retried { .. }
             | RunEvent::Cancelled { .. }
             | RunEvent::Paused { .. }
             | RunEvent::Resumed { .. }
             | RunEvent::TimedOut
             | RunEvent::Finished { .. } => None,
         }
-    }
-}
-
-impl RunStatus {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            RunStatus::Running => "running",
-            RunStatus::Paused => "paused",
-            RunStatus::Succeeded => "succeeded",
-            RunStatus::Failed => "failed",
-            RunStatus::Cancelled => "cancelled",
-            RunStatus::TimedOut => "timed_out",
-        }
-    }
-
-    pub fn is_final(self) -> bool {
-        !matches!(self, RunStatus::Running | RunStatus::Paused)
-    }
-}
-
-impl StepStatus {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            StepStatus::Pending => "pending",
-            StepStatus::Running => "running",
-            StepStatus::Succeeded => "succeeded",
-            StepStatus::Degraded => "degraded",
-            StepStatus::Unavailable => "unavailable",
-            StepStatus::Failed => "failed",
-            StepStatus::Denied => "denied",
-            StepStatus::Skipped => "skipped",
-            StepStatus::Cancelled => "cancelled",
-            StepStatus::TimedOut => "timed_out",
-        }
-    }
-
-    pub fn is_final(self) -> bool {
-        !matches!(self, StepStatus::Pending | StepStatus::Running)
-    }
-
-    /// Did the step do what it was for, wholly or in part?
-    pub fn is_success(self) -> bool {
-        matches!(self, StepStatus::Succeeded | StepStatus::Degraded)
-    }
-
-    /// Does it make the run a failed one?
-    pub fn is_failure(self) -> bool {
-        matches!(self, StepStatus::Failed | StepStatus::Denied | StepStatus::TimedOut)
-    }
-}
-
-impl From<Status> for StepStatus {
-    fn from(status: Status) -> Self {
-        match status {
-            Status::Ok => StepStatus::Succeeded,
-            Status::Degraded => StepStatus::Degraded,
-            Status::Unavailable => StepStatus::Unavailable,
-            Status::Denied => StepStatus::Denied,
-            Status::Failed => StepStatus::Failed,
-            Status::TimedOut => StepStatus::TimedOut,
-            Status::Aborted => StepStatus::Cancelled,
-        }
-    }
-}
-
-/// The word for a tool's status, as in its JSON.
-pub fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Ok => "ok",
-        Status::Degraded => "degraded",
-        Status::Unavailable => "unavailable",
-        Status::Denied => "denied",
-        Status::Failed => "failed",
-        Status::TimedOut => "timed_out",
-        Status::Aborted => "aborted",
     }
 }

@@ -59,6 +59,10 @@ pub enum ExprError {
 pub trait Scope {
     fn inputs(&self) -> &Value;
     fn prev(&self) -> &Value;
+    /// Of a step with `for_each`; null elsewhere.
+    fn item(&self) -> &Value {
+        &Value::Null
+    }
     /// Status and data of a step; none: no such step.
     fn step(&self, id: &str) -> Option<(&'static str, &Value)>;
 }
@@ -111,6 +115,7 @@ impl Expr {
         let mut value = match names.next().unwrap_or_default() {
             "inputs" => Cow::Borrowed(scope.inputs()),
             "prev" => Cow::Borrowed(scope.prev()),
+            "item" => Cow::Borrowed(scope.item()),
             "steps" => {
                 let id = names.next().unwrap_or_default();
                 let (status, data) = scope.step(id).ok_or_else(|| absent(id))?;
@@ -137,6 +142,7 @@ impl Expr {
             let value = match variable.as_str() {
                 "inputs" => cel_value(scope.inputs(), reads),
                 "prev" => cel_value(scope.prev(), reads),
+                "item" => cel_value(scope.item(), reads),
                 _ => self.steps(reads, scope)?,
             };
             context.add_variable_from_value(variable.as_str(), value);

@@ -8,9 +8,9 @@ use crate::audit::entry::canonical;
 use crate::ids::Digest;
 use crate::ids::NodeId;
 use crate::workflow::event::RunEvent;
-use crate::workflow::event::status_word;
 use crate::workflow::record::JournalRow;
 use crate::workflow::run::Run;
+use crate::workflow::status::status_word;
 use crate::workflow::step::Doer;
 
 /// Who writes, and when.
@@ -73,7 +73,31 @@ pub fn entry_for(run: &Run, event: &RunEvent, writer: Writer<'_>) -> Option<Entr
             Some(Entry { payload: Some(sha256(&canonical(&result.output))), ..entry })
         }
         RunEvent::AttemptLost { attempt, .. } => of_attempt("unknown", *attempt),
-        RunEvent::Cancelled { by } => Some(of_run(by, "run.cancelled", "ok")),
+        RunEvent::ChangeBegun { attempt, .. } => {
+            let plan = run.step(event.step()?)?.change().map(|planned| &planned.plan)?;
+            let entry = of_attempt("ok", *attempt)?;
+            Some(Entry { op: "step.change".to_owned(), payload: Some(sha256(&canonical(plan))), ..entry })
+        }
+        RunEvent::UndoDone { attempt, result, .. } => {
+            let entry = of_attempt(status_word(result.output.status), *attempt)?;
+            Some(Entry { op: "step.undone".to_owned(), payload: Some(sha256(&canonical(&result.output))), ..entry })
+        }
+        RunEvent::Decided { step, approved, by, digest, comment } => Some(Entry {
+            subject: format!("run/{}/step/{step}", run.id()),
+            payload: digest.or_else(|| run.step(step)?.asked()?.digest),
+            detail: comment.clone(),
+            ..of_run(by, if *approved { "step.approved" } else { "step.refused" }, "ok")
+        }),
+        RunEvent::Signalled { name, payload, by } => Some(Entry {
+            payload: Some(sha256(&canonical(payload.as_ref()))),
+            detail: Some(name.to_string()),
+            ..of_run(by, "run.signalled", "ok")
+        }),
+        RunEvent::RollbackBegun { by } => Some(of_run(by.as_deref().unwrap_or("service"), "run.rollback", "ok")),
+        RunEvent::Retried { by, steps } => {
+            Some(Entry { detail: Some(format!("{} steps", steps.len())), ..of_run(by, "run.retried", "ok") })
+        }
+        RunEvent::Cancelled { by, .. } => Some(of_run(by, "run.cancelled", "ok")),
         RunEvent::Paused { by } => Some(of_run(by, "run.paused", "ok")),
         RunEvent::Resumed { by } => Some(of_run(by, "run.resumed", "ok")),
         RunEvent::Finished { status, .. } => Some(of_run("service", "run.finished", status.as_str())),
@@ -82,12 +106,21 @@ pub fn entry_for(run: &Run, event: &RunEvent, writer: Writer<'_>) -> Option<Entr
         | RunEvent::StepDeferred { .. }
         | RunEvent::StepSkipped { .. }
         | RunEvent::StepEnded { .. }
+        | RunEvent::StepHeld { .. }
+        | RunEvent::StepGiven { .. }
+        | RunEvent::StepSpread { .. }
+        | RunEvent::StepCarried { .. }
+        | RunEvent::ChangePlanned { .. }
+        | RunEvent::OutcomeSought { .. }
+        | RunEvent::OutcomeDeferred { .. }
+        | RunEvent::UndoBegun { .. }
+        | RunEvent::Failing { .. }
         | RunEvent::TimedOut => None,
     }
 }
 
 fn doer_of<'r>(run: &'r Run, event: &RunEvent) -> Option<&'r Doer> {
-    run.doer(run.plan().place(event.step()?)?)
+    run.doer(run.place(event.step()?)?)
 }
 
 fn sha256(bytes: &[u8]) -> Digest {

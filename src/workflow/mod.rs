@@ -8,16 +8,22 @@
 //! ```
 //! Nothing here reads a clock, waits or does IO: times come in, effects go out.
 pub mod advance;
+mod answer;
+mod apply;
 pub mod backoff;
+mod change;
 pub mod check;
 mod check_names;
 mod check_step;
+mod check_wait;
 pub mod document;
 mod drive;
 pub mod event;
 pub mod expr;
 pub mod fault;
+pub mod fork;
 pub mod graph;
+pub mod hold;
 pub mod journal;
 pub mod plan;
 pub mod reads;
@@ -25,11 +31,17 @@ pub mod record;
 pub mod replay;
 pub mod result;
 pub mod run;
+pub mod run_filter;
 pub mod schema;
+pub mod spread;
+pub mod status;
 pub mod step;
+pub mod step_run;
+pub mod submission;
 pub mod summary;
 pub mod template;
 pub mod time_form;
+mod undo;
 pub mod world;
 pub mod yaml;
 

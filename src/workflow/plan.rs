@@ -1,13 +1,14 @@
 //! The checked graph of a workflow. A `Plan` cannot be wrong: it comes from `check`, or from the journal, where it was
 //! pinned when the run was accepted, and is then put through the same rules again.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::ids::StepId;
+use crate::ids::{AgentId, RunId, StepId};
+use crate::workflow::fork;
 use crate::workflow::graph::Graph;
 use crate::workflow::graph::GraphError;
 use crate::workflow::step::Step;
@@ -21,6 +22,7 @@ pub struct Plan(Arc<Checked>);
 struct Checked {
     outline: Outline,
     graph: Graph,
+    may_roll_back: bool,
 }
 
 /// A plan as it is written down.
@@ -36,7 +38,19 @@ pub struct Outline {
     #[serde(rename = "timeout_ms", with = "millis")]
     pub timeout: Duration,
     pub max_value_bytes: usize,
+    #[serde(default)]
+    pub on_failure: OnFailure,
     pub steps: Vec<Step>,
+}
+
+/// What becomes of what a run changed when it does not succeed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    #[default]
+    Keep,
+    /// It is undone, the last first.
+    Rollback,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,7 +102,18 @@ impl Priority {
 impl Plan {
     pub fn new(outline: Outline) -> Result<Self, GraphError> {
         let graph = Graph::new(outline.mode, &outline.steps)?;
-        Ok(Plan(Arc::new(Checked { outline, graph })))
+        let of_steps = outline.steps.iter().filter_map(|step| step.on_failure);
+        let may_roll_back = of_steps.chain([outline.on_failure]).any(|word| word == OnFailure::Rollback);
+        Ok(Plan(Arc::new(Checked { outline, graph, may_roll_back })))
+    }
+
+    /// The same for another run: with other inputs, and labelled with where it comes from.
+    pub fn forked(&self, from: RunId, inputs: Value) -> Self {
+        let Checked { outline, graph, may_roll_back } = &*self.0;
+        let mut labels = outline.labels.clone();
+        labels.insert(fork::LABEL.to_owned(), from.to_string());
+        let outline = Outline { inputs, labels, ..outline.clone() };
+        Plan(Arc::new(Checked { outline, graph: graph.clone(), may_roll_back: *may_roll_back }))
     }
 
     pub fn name(&self) -> &str {
@@ -119,9 +144,29 @@ impl Plan {
         self.0.outline.max_value_bytes
     }
 
+    pub fn on_failure(&self) -> OnFailure {
+        self.0.outline.on_failure
+    }
+
+    /// The failure of some step has what was changed undone.
+    pub fn may_roll_back(&self) -> bool {
+        self.0.may_roll_back
+    }
+
+    /// The failure of this step has.
+    pub fn rolls_back(&self, step: &Step) -> bool {
+        step.on_failure.unwrap_or(self.on_failure()) == OnFailure::Rollback
+    }
+
     /// In the order of the document.
     pub fn steps(&self) -> &[Step] {
         &self.0.outline.steps
+    }
+
+    /// Those that the document names, each once.
+    pub fn agents(&self) -> Vec<AgentId> {
+        let named = self.steps().iter().filter_map(Step::doer).map(|doer| doer.agent.clone());
+        named.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     pub fn step(&self, id: &StepId) -> Option<&Step> {

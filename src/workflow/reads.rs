@@ -144,12 +144,11 @@ impl<'e> Walk<'e> {
             return Ok(());
         }
         match *root {
-            "inputs" | "prev" => {}
+            "inputs" | "prev" | "item" => {}
             "steps" if path.len() > 1 => {}
             "steps" => return Err("`steps` is read one step at a time, as `steps.<id>`".to_owned()),
             "secret" => return Err("this release does not carry out `secret` yet".to_owned()),
-            "item" => return Err("this release does not carry out `item` (of `for_each`) yet".to_owned()),
-            other => return Err(format!("unknown variable `{other}`; there are `inputs`, `steps` and `prev`")),
+            other => return Err(format!("unknown variable `{other}`; there are `inputs`, `steps`, `prev` and `item`")),
         }
         if let (&"steps", Some(field)) = (root, path.get(2))
             && !matches!(*field, "status" | "data")

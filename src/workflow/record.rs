@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::audit::entry::Entry;
 use crate::ids::{AgentId, Digest, NodeId, RunId, StepId, ToolId};
+use crate::workflow::submission::Submission;
 
 /// Why a record was not kept or not found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,9 @@ pub enum StoreError {
     /// Another service has begun a later epoch of this node: this one must stop writing.
     #[error("epoch {ours} of node `{node}` was replaced by epoch {newest}")]
     Fenced { node: NodeId, ours: i64, newest: i64 },
+    /// Certainly not stored: the key of the submission has started another run. `same`: with the same body.
+    #[error("its idempotency key has started run {run}")]
+    KeyTaken { run: RunId, same: bool },
     /// A stored row breaks the rules of its type: it was changed by other hands.
     #[error("a row of {table} cannot be read: {detail}")]
     Damaged { table: &'static str, detail: String },
@@ -60,6 +64,24 @@ pub struct RunHeader {
     pub priority: String,
     pub labels: Value,
     pub accepted: DateTime<Utc>,
+}
+
+/// What is stored once with a new run, to find it by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Registration {
+    /// Who asked.
+    pub by: String,
+    /// Those that the plan names.
+    pub agents: Vec<AgentId>,
+    /// Keys are told apart by who asked.
+    pub submission: Option<Submission>,
+}
+
+/// The run that a key has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownSubmission {
+    pub run: RunId,
+    pub body: Digest,
 }
 
 /// How a run ended.

@@ -1,26 +1,19 @@
-//! Events move a run: the only code that does, live and when the journal is read again, so that both give one state.
+//! From the journal to the state it leads to: each event is checked to fit before it moves the run.
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::ids::RunId;
 use crate::ids::StepId;
-use crate::toolkit::output::Reason;
 use crate::workflow::event::RunEvent;
-use crate::workflow::event::RunStatus;
-use crate::workflow::event::SkipCause;
-use crate::workflow::event::StepStatus;
-use crate::workflow::plan::Mode;
 use crate::workflow::plan::Plan;
-use crate::workflow::run::Attempt;
-use crate::workflow::run::AttemptEnd;
-use crate::workflow::run::Finish;
-use crate::workflow::run::Note;
-use crate::workflow::run::Phase;
 use crate::workflow::run::Run;
-use crate::workflow::run::StepRun;
-use crate::workflow::run::Stopping;
+use crate::workflow::status::Hold;
+use crate::workflow::status::RunStatus;
+use crate::workflow::step_run::Phase;
+use crate::workflow::step_run::StepRun;
 
 /// The journal of a run does not make sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,16 +55,18 @@ impl Run {
         let steps = &state.steps;
         state.ready.retain(|place| steps[*place].phase == Phase::Pending);
         state.doomed.retain(|place| steps[*place].phase == Phase::Pending);
+        state.gathered.retain(|place| steps[*place].phase == Phase::Spread);
         Ok(state)
     }
 
     /// Moves a run that only looks on: its twin has decided upon the event, which therefore fits.
     pub fn follow(&mut self, at: DateTime<Utc>, event: &RunEvent) {
-        let place = event.step().and_then(|step| self.plan.place(step));
+        let place = event.step().and_then(|step| self.place(step));
         self.apply(at, place.map_or(Subject::Run, Subject::Step), event);
         // It begins nothing itself.
         self.ready.clear();
         self.doomed.clear();
+        self.gathered.clear();
     }
 
     /// A run that was accepted, and no more.
@@ -86,11 +81,17 @@ impl Run {
             open: steps.len(),
             ready: steps.iter().enumerate().filter(|(_, step)| step.unmet == 0).map(|(place, _)| place).collect(),
             steps,
+            items: Vec::new(),
+            gathered: VecDeque::new(),
             counts: Default::default(),
             running: 0,
             doomed: VecDeque::new(),
             timers: BTreeSet::new(),
             stopping: None,
+            held: 0,
+            signals: BTreeMap::new(),
+            changes: Vec::new(),
+            undoing: None,
             paused_by: None,
             prev: None,
             finished: None,
@@ -105,20 +106,25 @@ impl Run {
     fn subject_of(&self, event: &RunEvent) -> Result<Subject, ReplayError> {
         let (run, seq, kind) = (self.id, self.seq, event.kind());
         let misfit = ReplayError::Misfit { run, seq, kind };
-        if self.is_finished() {
+        let reopens = matches!(event, RunEvent::RollbackBegun { .. } | RunEvent::Retried { .. });
+        if self.is_finished() && !reopens {
             return Err(misfit);
         }
         let Some(id) = event.step() else {
             let fits = match event {
                 RunEvent::Accepted { .. } => false,
-                RunEvent::Finished { .. } => self.open == 0,
+                RunEvent::Finished { .. } | RunEvent::RollbackBegun { .. } => self.open == 0,
+                RunEvent::Retried { steps, .. } => {
+                    let settled = |id: &StepId| self.step(id).is_some_and(StepRun::is_settled);
+                    self.is_finished() && steps.iter().all(settled)
+                }
                 RunEvent::Paused { .. } => self.stopping.is_none(),
                 RunEvent::Resumed { .. } => self.paused_by.is_some(),
                 _ => self.stopping.is_none(),
             };
             return if fits { Ok(Subject::Run) } else { Err(misfit) };
         };
-        let place = self.plan.place(id).ok_or_else(|| ReplayError::UnknownStep { run, seq, kind, step: id.clone() })?;
+        let place = self.place(id).ok_or_else(|| ReplayError::UnknownStep { run, seq, kind, step: id.clone() })?;
         let step = &self.steps[place];
         let fits = match event {
             RunEvent::StepStarted { attempt, .. } => {
@@ -130,187 +136,24 @@ impl Run {
             RunEvent::StepChosen { .. } => {
                 step.phase == Phase::Pending && step.unmet == 0 && self.doer(place).is_none()
             }
-            RunEvent::AttemptDone { attempt, .. }
-            | RunEvent::AttemptLost { attempt, .. }
-            | RunEvent::StepDeferred { attempt, .. } => {
-                step.phase == Phase::Running && step.attempts.last().is_some_and(|last| last.n == *attempt)
+            RunEvent::AttemptLost { attempt, .. }
+            | RunEvent::StepDeferred { attempt, .. }
+            | RunEvent::OutcomeDeferred { attempt, .. }
+            | RunEvent::ChangePlanned { attempt, .. } => step.phase == Phase::Running && step.is_at(*attempt),
+            RunEvent::AttemptDone { attempt, .. } => {
+                matches!(step.phase, Phase::Running | Phase::Held { .. }) && step.is_at(*attempt)
+            }
+            RunEvent::ChangeBegun { attempt, .. } | RunEvent::OutcomeSought { attempt, .. } => {
+                !step.is_settled() && step.is_at(*attempt) && step.change.is_some()
+            }
+            RunEvent::StepSpread { .. } => step.phase == Phase::Pending && step.unmet == 0,
+            RunEvent::Decided { .. } => step.held_on() == Some(Hold::Approval) && step.asked.is_some(),
+            RunEvent::UndoBegun { .. } | RunEvent::UndoDone { .. } => {
+                self.undoing.is_some() && self.next_undo().is_some_and(|change| change.place == place)
             }
             RunEvent::StepSkipped { .. } => step.phase == Phase::Pending,
             _ => !step.is_settled(),
         };
         if fits { Ok(Subject::Step(place)) } else { Err(misfit) }
-    }
-
-    /// Moves the state. The event fits: it was just decided upon, or checked.
-    pub(super) fn apply(&mut self, at: DateTime<Utc>, subject: Subject, event: &RunEvent) {
-        self.seq += 1;
-        match subject {
-            Subject::Run => self.apply_to_run(at, event),
-            Subject::Step(place) => self.apply_to_step(at, place, event),
-        }
-    }
-
-    fn apply_to_run(&mut self, at: DateTime<Utc>, event: &RunEvent) {
-        match event {
-            RunEvent::Cancelled { .. } => self.stop_into(RunStatus::Cancelled, at),
-            RunEvent::TimedOut => self.stop_into(RunStatus::TimedOut, at),
-            RunEvent::Paused { by } => {
-                self.paused_by = Some(by.clone());
-                self.status = RunStatus::Paused;
-                self.armed = None;
-            }
-            RunEvent::Resumed { .. } => self.go_on(),
-            RunEvent::Finished { status, execution_time_ms, .. } => {
-                self.status = *status;
-                self.finished = Some(Finish { at, execution_time_ms: *execution_time_ms });
-                self.armed = None;
-            }
-            _ => {}
-        }
-    }
-
-    fn go_on(&mut self) {
-        self.paused_by = None;
-        self.status = RunStatus::Running;
-        self.armed = None;
-    }
-
-    fn stop_into(&mut self, status: RunStatus, at: DateTime<Utc>) {
-        self.go_on();
-        self.stopping = Some(Stopping { since: at, into: status });
-        self.ready.clear();
-        self.doomed.clear();
-    }
-
-    fn apply_to_step(&mut self, at: DateTime<Utc>, place: usize, event: &RunEvent) {
-        match event {
-            RunEvent::StepChosen { choice, .. } => {
-                let step = &mut self.steps[place];
-                step.chosen = Some(choice.clone());
-                step.choosing = false;
-            }
-            RunEvent::StepStarted { attempt, input, .. } => {
-                let timeout = self.plan.steps()[place].timeout;
-                // A timer that fires late, a pause, or a restart takes nothing from the step.
-                let late = match self.steps[place].phase {
-                    Phase::Waiting { until } => (at - until).max(TimeDelta::zero()),
-                    Phase::Pending | Phase::Running | Phase::Settled(_) => TimeDelta::zero(),
-                };
-                self.leave_phase(place);
-                self.running += 1;
-                let step = &mut self.steps[place];
-                step.phase = Phase::Running;
-                step.deadline = Some(step.deadline.map_or(at + timeout, |deadline| deadline + late));
-                step.attempts.push(Attempt {
-                    n: *attempt,
-                    started: at,
-                    input: input.clone(),
-                    end: AttemptEnd::Running,
-                });
-            }
-            RunEvent::AttemptDone { result, retry_at, .. } => {
-                let step = &mut self.steps[place];
-                step.counted += 1;
-                step.refusals = 0;
-                if let Some(attempt) = step.attempts.last_mut() {
-                    attempt.end = AttemptEnd::Done(result.clone());
-                }
-                match retry_at {
-                    Some(until) => self.wait(place, *until),
-                    None => self.settle(place, result.output.status.into(), None),
-                }
-            }
-            RunEvent::AttemptLost { detail, again, .. } => {
-                let step = &mut self.steps[place];
-                step.lost += 1;
-                step.refusals = 0;
-                step.end_attempt_unknown(detail);
-                if *again {
-                    // The step did not use up its time by itself: it gets all of it again.
-                    step.deadline = None;
-                    self.wait(place, at);
-                } else {
-                    let status = if self.stopping.is_some() { StepStatus::Cancelled } else { StepStatus::Failed };
-                    let reason = Reason::new("outcome_unknown", "engine", detail.as_str());
-                    self.settle(place, status, Some(Note::Ended(reason)));
-                }
-            }
-            RunEvent::StepDeferred { not_before, .. } => {
-                let step = &mut self.steps[place];
-                step.attempts.pop();
-                step.refusals += 1;
-                self.wait(place, *not_before);
-            }
-            RunEvent::StepSkipped { cause, detail, .. } => {
-                let note = Note::Skipped { cause: *cause, detail: detail.clone() };
-                self.settle(place, StepStatus::Skipped, Some(note));
-            }
-            RunEvent::StepEnded { status, reason, .. } => {
-                self.steps[place].end_attempt_unknown(&reason.detail);
-                self.settle(place, *status, Some(Note::Ended(reason.clone())));
-            }
-            _ => {}
-        }
-    }
-
-    fn wait(&mut self, place: usize, until: DateTime<Utc>) {
-        self.leave_phase(place);
-        self.steps[place].phase = Phase::Waiting { until };
-        self.timers.insert((until, place));
-    }
-
-    fn leave_phase(&mut self, place: usize) {
-        match self.steps[place].phase {
-            Phase::Running => self.running -= 1,
-            Phase::Waiting { until } => {
-                self.timers.remove(&(until, place));
-            }
-            Phase::Pending | Phase::Settled(_) => {}
-        }
-    }
-
-    /// A step has its final status: those that need it are a need nearer, or doomed.
-    fn settle(&mut self, place: usize, status: StepStatus, note: Option<Note>) {
-        self.leave_phase(place);
-        let skipped_by_condition = matches!(note, Some(Note::Skipped { cause: SkipCause::When, .. }));
-        let step = &mut self.steps[place];
-        step.phase = Phase::Settled(status);
-        step.note = note;
-        let to_blame = step.blocked_by.unwrap_or(place);
-        if status.is_success() && self.plan.mode() == Mode::Pipeline {
-            self.prev = self.steps[place].result().cloned();
-        }
-        self.counts.add(status);
-        self.open -= 1;
-        let satisfies = status.is_success() || status == StepStatus::Unavailable || skipped_by_condition;
-        let plan = self.plan.clone();
-        for dependent in &plan.graph().dependents[place] {
-            let step = &mut self.steps[*dependent];
-            step.unmet -= 1;
-            if step.phase != Phase::Pending {
-                continue;
-            }
-            if !satisfies && step.blocked_by.is_none() {
-                step.blocked_by = Some(to_blame);
-                if self.stopping.is_none() {
-                    self.doomed.push_back(*dependent);
-                }
-            } else if step.unmet == 0 && step.blocked_by.is_none() && self.stopping.is_none() {
-                self.ready.push_back(*dependent);
-            }
-        }
-    }
-}
-
-impl StepRun {
-    /// The number of the attempt that comes next.
-    pub(super) fn next_attempt(&self) -> u32 {
-        self.attempts.last().map_or(1, |last| last.n + 1)
-    }
-
-    fn end_attempt_unknown(&mut self, detail: &str) {
-        if let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.end == AttemptEnd::Running) {
-            attempt.end = AttemptEnd::Lost { detail: detail.to_owned() };
-        }
     }
 }

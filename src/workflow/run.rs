@@ -8,9 +8,14 @@
 //!           |                     waiting --StepEnded--> settled
 //!           `--StepSkipped, StepEnded--> settled
 //! run:   running <--Paused, Resumed--> paused
-//!        running --Cancelled, TimedOut--> stopping --Finished--> cancelled, timed_out
+//!        running --Cancelled, TimedOut, Failing--> stopping --Finished--> cancelled, timed_out, failed
+//!           |                                        |
+//!           |--RollbackBegun-- (all steps settled) --'-> undoing --Finished--> rolled_back, needs_human
 //!           `--Finished--> succeeded, failed
 //! ```
+//! `held` steps wait for a time, a signal or a decision. A step that changes the host has its plan journalled before
+//! anything is changed (`change`), and is undone by it (`undo`).
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,18 +24,18 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::ids::RunId;
+use crate::ids::SignalName;
 use crate::ids::StepId;
 use crate::judges::finding::Finding;
-use crate::toolkit::output::Output;
 use crate::toolkit::output::Reason;
-use crate::workflow::event::RunStatus;
-use crate::workflow::event::SkipCause;
-use crate::workflow::event::StepStatus;
 use crate::workflow::plan::Plan;
 use crate::workflow::result::StepResult;
-use crate::workflow::step::Choice;
+use crate::workflow::status::RunStatus;
+use crate::workflow::status::StepStatus;
 use crate::workflow::step::Doer;
 use crate::workflow::step::Step;
+use crate::workflow::step_run::Attempt;
+use crate::workflow::step_run::StepRun;
 use crate::workflow::summary::Counts;
 
 /// A run. Results sit behind `Arc`s: a clone copies no output.
@@ -43,6 +48,10 @@ pub struct Run {
     pub(super) deadline: DateTime<Utc>,
     pub(super) status: RunStatus,
     pub(super) steps: Vec<StepRun>,
+    /// Of steps with `for_each`, once they are begun: each is a step of its own.
+    pub(super) items: Vec<Step>,
+    /// Steps whose items have all settled.
+    pub(super) gathered: VecDeque<usize>,
     pub(super) counts: Counts,
     /// Steps that have not settled, and those of them that an agent is working on.
     pub(super) open: usize,
@@ -54,6 +63,13 @@ pub struct Run {
     /// When waiting steps are due.
     pub(super) timers: BTreeSet<(DateTime<Utc>, usize)>,
     pub(super) stopping: Option<Stopping>,
+    /// Of the open steps those that wait for a signal or a decision.
+    pub(super) held: usize,
+    /// What came for steps that do not wait for it yet.
+    pub(super) signals: BTreeMap<SignalName, VecDeque<Arc<Value>>>,
+    /// In the order in which they were begun.
+    pub(super) changes: Vec<Change>,
+    pub(super) undoing: Option<Undoing>,
     /// Who paused it; nothing is begun meanwhile.
     pub(super) paused_by: Option<String>,
     /// What the next step of a pipeline is handed.
@@ -69,71 +85,39 @@ pub struct Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stopping {
     pub since: DateTime<Utc>,
-    /// What the run will be once its running steps have ended: cancelled or timed out.
+    /// What the run will be once its running steps have ended: cancelled, timed out or failed.
     pub into: RunStatus,
+    /// What it changed is undone then.
+    pub undo: bool,
+}
+
+/// What one step changed on the host, or may have.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Change {
+    pub place: usize,
+    pub plan: Arc<Value>,
+    pub undo: Vec<Attempt>,
+    /// Of the rollback under way, or of the last.
+    pub tries: u32,
+    pub undone: bool,
+}
+
+/// The run undoes its changes, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Undoing {
+    Ready,
+    Running,
+    Waiting {
+        until: DateTime<Utc>,
+    },
+    /// A person is needed.
+    Failed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Finish {
     pub at: DateTime<Utc>,
     pub execution_time_ms: u64,
-}
-
-/// The state of one step.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StepRun {
-    pub(super) phase: Phase,
-    pub(super) attempts: Vec<Attempt>,
-    /// By the learner.
-    pub(super) chosen: Option<Arc<Choice>>,
-    /// The learner was asked.
-    pub(super) choosing: bool,
-    /// Needs that have not settled.
-    pub(super) unmet: usize,
-    /// The step to blame, once one that this step needs did not succeed.
-    pub(super) blocked_by: Option<usize>,
-    /// Attempts that ended in a result: what a retry policy counts.
-    pub(super) counted: u32,
-    pub(super) lost: u32,
-    /// Refusals in a row.
-    pub(super) refusals: u32,
-    pub(super) deadline: Option<DateTime<Utc>>,
-    pub(super) note: Option<Note>,
-    pub(super) audit_index: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    Pending,
-    Running,
-    Waiting { until: DateTime<Utc> },
-    Settled(StepStatus),
-}
-
-/// Why a step ended without a result of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Note {
-    Skipped { cause: SkipCause, detail: String },
-    Ended(Reason),
-}
-
-/// One attempt of a step.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Attempt {
-    pub n: u32,
-    pub started: DateTime<Utc>,
-    pub input: Arc<Value>,
-    pub end: AttemptEnd,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum AttemptEnd {
-    Running,
-    Done(Arc<StepResult>),
-    /// Nobody knows how it ended.
-    Lost {
-        detail: String,
-    },
 }
 
 impl Run {
@@ -155,7 +139,9 @@ impl Run {
     }
 
     pub fn status(&self) -> RunStatus {
-        self.status
+        // It would not go on by itself, but for what a wait that is too long ends in.
+        let alone = self.running == 0 && self.ready.is_empty() && self.held == self.timers.len();
+        if self.status == RunStatus::Running && self.held > 0 && alone { RunStatus::Waiting } else { self.status }
     }
 
     /// Who paused the run, while it is paused.
@@ -198,18 +184,36 @@ impl Run {
         self.seq
     }
 
-    /// In the order of the document.
+    /// In the order of the document; after them the items of those that were spread.
     pub fn steps(&self) -> impl Iterator<Item = (&Step, &StepRun)> {
-        self.plan.steps().iter().zip(&self.steps)
+        self.plan.steps().iter().chain(&self.items).zip(&self.steps)
+    }
+
+    /// What a step is to do.
+    pub fn spec(&self, place: usize) -> &Step {
+        let planned = self.plan.steps();
+        planned.get(place).unwrap_or_else(|| &self.items[place - planned.len()])
+    }
+
+    /// Where a step stands among all that `steps` gives.
+    pub fn place(&self, id: &StepId) -> Option<usize> {
+        let Some((parent, n)) = item_of(id) else { return self.plan.place(id) };
+        let first = self.steps[self.plan.place(&StepId::new(parent).ok()?)?].spread.as_ref()?;
+        (n < first.count).then_some(first.place + n)
+    }
+
+    /// It is one of the items of a step.
+    pub(super) fn is_item(&self, place: usize) -> bool {
+        place >= self.plan.steps().len()
     }
 
     pub fn step(&self, id: &StepId) -> Option<&StepRun> {
-        self.steps.get(self.plan.place(id)?)
+        self.steps.get(self.place(id)?)
     }
 
     /// Who does the step at this place, as the document says or as it was chosen; none: it has not been chosen yet.
     pub fn doer(&self, place: usize) -> Option<&Doer> {
-        let named = self.plan.steps().get(place)?.doer.as_ref();
+        let named = self.steps.get(place).map(|_| self.spec(place))?.doer();
         named.or_else(|| self.steps[place].chosen.as_ref().map(|choice| &choice.doer))
     }
 
@@ -220,7 +224,7 @@ impl Run {
 
     /// The data of each step that gave any.
     pub fn results(&self) -> impl Iterator<Item = (&StepId, &Value)> {
-        self.steps().filter_map(|(step, state)| {
+        self.plan.steps().iter().zip(&self.steps).filter_map(|(step, state)| {
             let output = state.output().filter(|output| !output.data.is_null())?;
             Some((&step.id, &output.data))
         })
@@ -240,9 +244,20 @@ impl Run {
         })
     }
 
+    /// What was done to undo the step, the newest change's last.
+    pub fn undo_of(&self, step: &StepId) -> impl Iterator<Item = &Attempt> {
+        let place = self.place(step);
+        self.changes.iter().filter(move |change| Some(change.place) == place).flat_map(|change| &change.undo)
+    }
+
+    /// Whether there is something that could be undone.
+    pub fn has_changes(&self) -> bool {
+        self.changes.iter().any(|change| !change.undone)
+    }
+
     /// Remembers the audit index that the store gave to an entry of this run or of one of its steps.
     pub fn note_audit(&mut self, step: Option<&StepId>, index: u64) {
-        match step.and_then(|id| self.plan.place(id)) {
+        match step.and_then(|id| self.place(id)) {
             Some(place) => self.steps[place].audit_index = Some(index),
             None => self.audit_index = Some(index),
         }
@@ -254,105 +269,8 @@ impl Run {
     }
 }
 
-impl StepRun {
-    pub(super) fn new(unmet: usize) -> Self {
-        StepRun {
-            phase: Phase::Pending,
-            attempts: Vec::new(),
-            chosen: None,
-            choosing: false,
-            unmet,
-            blocked_by: None,
-            counted: 0,
-            lost: 0,
-            refusals: 0,
-            deadline: None,
-            note: None,
-            audit_index: None,
-        }
-    }
-
-    pub fn status(&self) -> StepStatus {
-        match self.phase {
-            Phase::Settled(status) => status,
-            Phase::Running => StepStatus::Running,
-            // Between two attempts the step is under way; refused before its first it has not begun.
-            Phase::Waiting { .. } if !self.attempts.is_empty() => StepStatus::Running,
-            Phase::Waiting { .. } | Phase::Pending => StepStatus::Pending,
-        }
-    }
-
-    pub fn attempts(&self) -> &[Attempt] {
-        &self.attempts
-    }
-
-    /// How its agent was chosen, where the document names none.
-    pub fn chosen(&self) -> Option<&Choice> {
-        self.chosen.as_deref()
-    }
-
-    /// When a waiting step is tried again.
-    pub fn waiting_until(&self) -> Option<DateTime<Utc>> {
-        match self.phase {
-            Phase::Waiting { until } => Some(until),
-            Phase::Pending | Phase::Running | Phase::Settled(_) => None,
-        }
-    }
-
-    /// The result that settled the step; none if it has not settled or the engine settled it.
-    pub fn result(&self) -> Option<&Arc<StepResult>> {
-        match (self.phase, &self.note, self.attempts.last().map(|attempt| &attempt.end)) {
-            (Phase::Settled(_), None, Some(AttemptEnd::Done(result))) => Some(result),
-            _ => None,
-        }
-    }
-
-    pub fn output(&self) -> Option<&Output> {
-        self.result().map(|result| &result.output)
-    }
-
-    pub fn findings(&self) -> &[Finding] {
-        self.result().map_or(&[], |result| &result.findings)
-    }
-
-    /// Why it was left out or settled by the engine.
-    pub fn note(&self) -> Option<&Note> {
-        self.note.as_ref()
-    }
-
-    /// Of the entry about its newest finished attempt.
-    pub fn audit_index(&self) -> Option<u64> {
-        self.audit_index
-    }
-
-    pub(super) fn is_settled(&self) -> bool {
-        matches!(self.phase, Phase::Settled(_))
-    }
-}
-
-impl Attempt {
-    /// The word for how it stands: `running`, the status of the tool's output, or `lost`.
-    pub fn status(&self) -> &'static str {
-        match &self.end {
-            AttemptEnd::Running => "running",
-            AttemptEnd::Done(result) => crate::workflow::event::status_word(result.output.status),
-            AttemptEnd::Lost { .. } => "lost",
-        }
-    }
-
-    pub fn duration_ms(&self) -> Option<f64> {
-        match &self.end {
-            AttemptEnd::Done(result) => Some(result.duration_ms),
-            AttemptEnd::Running | AttemptEnd::Lost { .. } => None,
-        }
-    }
-
-    /// What went wrong, for people.
-    pub fn error(&self) -> Option<&str> {
-        match &self.end {
-            AttemptEnd::Done(result) => result.output.reason.as_ref().map(|reason| reason.detail.as_str()),
-            AttemptEnd::Lost { detail } => Some(detail),
-            AttemptEnd::Running => None,
-        }
-    }
+/// `step[3]` as its two parts.
+pub(super) fn item_of(id: &StepId) -> Option<(&str, usize)> {
+    let (parent, n) = id.as_str().strip_suffix(']')?.split_once('[')?;
+    Some((parent, n.parse().ok()?))
 }

@@ -39,6 +39,7 @@ mod tests {
         check("workflow", document::RUN);
         check("step", document::STEP);
         check("retry", document::RETRY);
+        check("approve", document::APPROVE);
         check("agents", document::AGENTS);
         check("playbook", document::PLAYBOOK);
     }

@@ -3,13 +3,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::role::Role;
 use crate::ids::AgentId;
+use crate::ids::SignalName;
 use crate::ids::StepId;
 use crate::ids::ToolId;
 use crate::toolkit::output::Output;
 use crate::toolkit::output::Status;
+use crate::toolkit::spec::ToolKind;
 use crate::toolkit::spec::ToolSpec;
 use crate::workflow::expr::Expr;
+use crate::workflow::plan::OnFailure;
 use crate::workflow::template::Template;
 use crate::workflow::time_form::millis;
 use crate::workflow::time_form::optional_millis;
@@ -18,11 +22,8 @@ use crate::workflow::time_form::optional_millis;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     pub id: StepId,
-    /// None: the learner chooses one when the step is to begin, for its `task`.
     #[serde(flatten)]
-    pub doer: Option<Doer>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task: Option<Task>,
+    pub work: Work,
     /// None: an empty object, or in a pipeline the data of the step before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Template>,
@@ -37,6 +38,76 @@ pub struct Step {
     #[serde(rename = "attempt_timeout_ms", with = "optional_millis")]
     pub attempt_timeout: Option<Duration>,
     pub retry: Retry,
+    /// Who has to agree before anything is done, or how a `Work::Gate` ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approve: Option<Approval>,
+    /// It is done once for each of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<ForEach>,
+    /// What its failure means for what the run changed; none: as the run says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ForEach {
+    /// A list, once it is rendered.
+    pub items: Template,
+    /// How many at a time; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<usize>,
+}
+
+/// What a step is there for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Work {
+    Tool(Doer),
+    /// The learner chooses who does it, when the step is to begin.
+    Task {
+        task: Task,
+    },
+    /// To let this time pass.
+    Sleep {
+        #[serde(rename = "sleep_ms", with = "millis")]
+        time: Duration,
+    },
+    /// To wait until somebody sends this signal.
+    Signal {
+        #[serde(rename = "wait_for")]
+        name: SignalName,
+    },
+    /// To wait for the decision of a person. The last, since it has no key of its own.
+    Gate {},
+}
+
+/// A decision that a person takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who has this role, or a higher one.
+    pub role: Role,
+    #[serde(rename = "expires_ms", with = "millis")]
+    pub expires: Duration,
+    /// Why it is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Step {
+    /// Who does it, where the document says so.
+    pub fn doer(&self) -> Option<&Doer> {
+        match &self.work {
+            Work::Tool(doer) => Some(doer),
+            Work::Task { .. } | Work::Sleep { .. } | Work::Signal { .. } | Work::Gate {} => None,
+        }
+    }
+
+    pub fn task(&self) -> Option<&Task> {
+        match &self.work {
+            Work::Task { task } => Some(task),
+            Work::Tool(_) | Work::Sleep { .. } | Work::Signal { .. } | Work::Gate {} => None,
+        }
+    }
 }
 
 /// Who does a step, and with what.
@@ -75,11 +146,19 @@ pub struct ToolFacts {
     pub needs_evidence: bool,
     /// Whether an execution teaches the learner something.
     pub learn: bool,
+    /// It changes the host: planned first, and undone by its plan.
+    #[serde(default)]
+    pub changes: bool,
 }
 
 impl From<&ToolSpec> for ToolFacts {
     fn from(spec: &ToolSpec) -> Self {
-        ToolFacts { repeatable: spec.repeatable, needs_evidence: spec.needs_evidence, learn: spec.learn }
+        ToolFacts {
+            repeatable: spec.repeatable,
+            needs_evidence: spec.needs_evidence,
+            learn: spec.learn,
+            changes: spec.kind == ToolKind::Mutating,
+        }
     }
 }
 

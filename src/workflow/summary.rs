@@ -1,6 +1,6 @@
 //! How a run went, in numbers: kept as counts, so that no question needs a walk over the steps.
-use crate::workflow::event::RunStatus;
-use crate::workflow::event::StepStatus;
+use crate::workflow::status::RunStatus;
+use crate::workflow::status::StepStatus;
 
 /// Settled steps by how they ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,17 +17,30 @@ pub struct Counts {
 
 impl Counts {
     pub fn add(&mut self, status: StepStatus) {
+        if let Some(count) = self.count(status) {
+            *count += 1;
+        }
+    }
+
+    /// The step is done again.
+    pub fn take(&mut self, status: StepStatus) {
+        if let Some(count) = self.count(status) {
+            *count -= 1;
+        }
+    }
+
+    fn count(&mut self, status: StepStatus) -> Option<&mut usize> {
         match status {
-            StepStatus::Succeeded => self.succeeded += 1,
-            StepStatus::Degraded => self.degraded += 1,
-            StepStatus::Unavailable => self.unavailable += 1,
-            StepStatus::Failed => self.failed += 1,
-            StepStatus::Denied => self.denied += 1,
-            StepStatus::Skipped => self.skipped += 1,
-            StepStatus::Cancelled => self.cancelled += 1,
-            StepStatus::TimedOut => self.timed_out += 1,
-            // Not ended.
-            StepStatus::Pending | StepStatus::Running => {}
+            // What a step did it did, though it was undone later.
+            StepStatus::Succeeded | StepStatus::Undone => Some(&mut self.succeeded),
+            StepStatus::Degraded => Some(&mut self.degraded),
+            StepStatus::Unavailable => Some(&mut self.unavailable),
+            StepStatus::Failed => Some(&mut self.failed),
+            StepStatus::Denied => Some(&mut self.denied),
+            StepStatus::Skipped => Some(&mut self.skipped),
+            StepStatus::Cancelled => Some(&mut self.cancelled),
+            StepStatus::TimedOut => Some(&mut self.timed_out),
+            StepStatus::Pending | StepStatus::Running | StepStatus::WaitingApproval => None,
         }
     }
 
@@ -35,7 +48,7 @@ impl Counts {
         self.succeeded + self.degraded
     }
 
-    fn failures(&self) -> usize {
+    pub fn failures(&self) -> usize {
         self.failed + self.denied + self.timed_out
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dsmil::ids::RunId;
-use dsmil::messages::orchestrator::{CancelRun, GetEngineStatus, GetRun, PauseRun, StartError, StartRun};
+use dsmil::messages::orchestrator::{GetEngineStatus, GetRun, StartError, StartRun, SteerRun, Wish};
 use dsmil::workflow::check::check;
 use dsmil::workflow::record::{DamagedRun, StoreError};
 use parking_lot::Mutex;
@@ -44,7 +44,11 @@ fn a_task_is_given_to_whom_the_learner_chooses_and_the_choice_is_journalled() {
     with_engine(outside.clone(), Vec::new(), async |engine| {
         let steps = json!([{"id": "a", "task": "anything"}, {"id": "b", "task": "not a word"}]);
         let plan = check(&json!({"mode": "parallel", "steps": steps}), &world()).expect("a plan");
-        let run = engine.port().ask(StartRun { plan, by: "token:test".into() }).await.expect("answered");
+        let run = engine
+            .port()
+            .ask(StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None })
+            .await
+            .expect("answered");
         ended(&engine, run.expect("accepted")).await;
     });
     let kinds: Vec<String> = outside.stored.lock().iter().flat_map(|a| a.rows.iter().map(|r| r.kind.clone())).collect();
@@ -85,12 +89,19 @@ fn for_a_run_that_was_cancelled_the_learner_is_asked_no_more() {
     with_engine(outside.clone(), Vec::new(), async |engine| {
         let document = json!({"name": "later", "steps": [{"id": "a", "task": "later", "timeout": "10m"}]});
         let plan = check(&document, &world()).expect("a plan");
-        let started = engine.port().ask(StartRun { plan, by: "token:test".into() }).await.expect("answered");
+        let started = engine
+            .port()
+            .ask(StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None })
+            .await
+            .expect("answered");
         let run = started.expect("accepted");
         while outside.put_off.load(Ordering::Relaxed) < 3 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        assert_eq!(engine.port().ask(CancelRun { run, by: "token:test".into() }).await, Ok(Ok(true)));
+        assert_eq!(
+            engine.port().ask(SteerRun { run, wish: Wish::Cancel { undo: false }, by: "token:test".into() }).await,
+            Ok(Ok(true))
+        );
         ended(&engine, run).await;
         let before = outside.put_off.load(Ordering::Relaxed);
         // Paused time: these minutes pass at once, and would hold dozens of questions.
@@ -129,16 +140,23 @@ fn one_who_asks_again_waits_for_what_was_asked_before() {
     with_engine(outside.clone(), Vec::new(), async |engine| {
         let document = json!({"name": "waits", "steps": [{"id": "a", "task": "later", "tool": "cp.echo"}]});
         let plan = check(&document, &world()).expect("a plan");
-        let run =
-            engine.port().ask(StartRun { plan, by: "token:test".into() }).await.expect("answered").expect("accepted");
+        let run = engine
+            .port()
+            .ask(StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None })
+            .await
+            .expect("answered")
+            .expect("accepted");
         let port = engine.port();
-        let pause = || port.ask(PauseRun { run, by: "token:test".into() });
+        let pause = || port.ask(SteerRun { run, wish: Wish::Pause, by: "token:test".into() });
         outside.fates.lock().extend([Fate::Unreachable; 100]);
         assert!(matches!(pause().await, Ok(Err(StartError::NotDurable { .. }))), "not confirmed in time");
         outside.fates.lock().clear();
         assert_eq!(pause().await, Ok(Ok(true)));
         assert_eq!(pause().await, Ok(Ok(false)), "it is paused already");
-        assert_eq!(engine.port().ask(CancelRun { run, by: "token:test".into() }).await, Ok(Ok(true)));
+        assert_eq!(
+            engine.port().ask(SteerRun { run, wish: Wish::Cancel { undo: false }, by: "token:test".into() }).await,
+            Ok(Ok(true))
+        );
     });
 }
 
@@ -150,7 +168,9 @@ fn thousands_of_runs_are_open_at_once_and_all_end() {
         outside.gate.send_replace(true);
         let began = real_now();
         let port = engine.port::<StartRun>();
-        let starting = (0..many).map(|_| port.ask(StartRun { plan: plan(), by: "token:test".into() }));
+        let starting = (0..many).map(|_| {
+            port.ask(StartRun { plan: plan(), by: "token:test".into(), carried: Vec::new(), submission: None })
+        });
         let starting: Vec<_> = starting.collect();
         for started in starting {
             started.await.expect("answered").expect("accepted");

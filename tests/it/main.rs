@@ -43,6 +43,8 @@ mod service_manager;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod steering;
+#[cfg(test)]
 mod store;
 #[cfg(test)]
 mod store_actors;
@@ -52,6 +54,8 @@ mod store_cluster;
 mod store_faults;
 #[cfg(test)]
 mod stream;
+#[cfg(test)]
+mod submissions;
 #[cfg(test)]
 mod supervision;
 #[cfg(test)]

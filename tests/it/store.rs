@@ -2,8 +2,9 @@
 use dsmil::ids::RunId;
 use dsmil::store::batch::{Answer, Leaf, Work};
 use dsmil::store::database::{Database, Readers};
-use dsmil::store::{audit_entries, journal, migrations, partitions, runs, status};
+use dsmil::store::{audit_entries, journal, migrations, partitions, run_list, runs, status};
 use dsmil::workflow::record::{JournalRow, StoreError};
+use dsmil::workflow::run_filter::RunFilter;
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -132,7 +133,9 @@ async fn runs_are_listed_newest_first_in_pages() {
     let list = |status: Option<&'static str>, name: Option<&'static str>, limit, before| {
         let readers = readers.clone();
         async move {
-            let page = runs::list(&readers, status, name, limit, before).await.expect("read");
+            let (status, name) = (status.map(str::to_owned), name.map(str::to_owned));
+            let filter = RunFilter { status, name, limit, before, ..RunFilter::default() };
+            let page = run_list::page(&readers, &filter).await.expect("read");
             (page.runs.iter().map(|run| run.header.run).collect::<Vec<_>>(), page.next)
         }
     };
@@ -141,7 +144,7 @@ async fn runs_are_listed_newest_first_in_pages() {
     assert_eq!(list(None, None, 4, Some(ids[2])).await, (ids[3..].to_vec(), None));
     assert_eq!(list(Some("failed"), None, 9, None).await, (vec![ids[1]], None));
     assert_eq!(list(None, Some("odd"), 9, None).await, (vec![ids[1], ids[3], ids[5]], None));
-    let page = runs::list(&readers, None, None, 500, None).await.expect("read");
+    let page = run_list::page(&readers, &RunFilter { limit: 500, ..RunFilter::default() }).await.expect("read");
     assert_eq!(page.runs[0].audit_index, Some(11));
     assert_eq!((page.runs[6].audit_index, page.runs[1].status.as_str()), (None, "failed"));
 

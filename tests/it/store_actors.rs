@@ -85,7 +85,7 @@ where
 fn first_rows() -> AppendRun {
     let run = new_run();
     let header = Some(header(run, "baseline"));
-    AppendRun { run, header, rows: vec![row(0)], status: "pending".into(), outcome: None }
+    AppendRun { run, header, registration: None, rows: vec![row(0)], status: "pending".into(), outcome: None }
 }
 
 /// None: no server has written its number yet.

@@ -24,7 +24,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("audit", &["ids", "toolkit"]),
     ("agents", &["ids", "toolkit", "resilience"]),
     ("judges", &["ids", "toolkit"]),
-    ("workflow", &["ids", "toolkit", "agents", "audit", "judges", "resilience"]),
+    ("workflow", &["ids", "toolkit", "access", "agents", "audit", "judges", "resilience"]),
     ("schedules", &["ids", "toolkit", "workflow"]),
     ("compute", &["ids", "audit"]),
     ("learning", &["ids", "toolkit", "agents", "workflow"]),

@@ -4,8 +4,9 @@
 //! open the log, get the key, compare with the database
 //!   `-> loop: load what is new -> add tiles -> sign the head -> replace `checkpoint` -> tell
 //! ```
-//! One signature is under way at a time; what is committed meanwhile becomes the next batch. A part that does not
-//! answer is asked again; a contradiction between disk and database ends the task.
+//! One signature is under way at a time; what is committed meanwhile becomes the next batch. A head costs half a dozen
+//! flushes of the disk that commits wait for too, so there are a few a second at most. A part that does not answer is
+//! asked again; a contradiction between disk and database ends the task.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ use crate::workflow::record::StoredEntry;
 const BATCH: u64 = 4096;
 /// Entries of a kilobyte or less are hashed here in less time than it takes to hand them to the pool and back.
 const MANY: usize = 64;
+/// From one head to the next while there is news all the time; the first news after a silence is sealed at once.
+const BETWEEN_HEADS: Duration = Duration::from_millis(200);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// News of a commit can be lost when the auditor is not there to hear it.
@@ -71,6 +74,14 @@ struct Open {
     /// Tiles that became full since the last head.
     filled: Vec<TilePath>,
     known: u64,
+}
+
+/// Why there may be more to do.
+#[derive(PartialEq, Eq)]
+enum News {
+    /// More was known already.
+    Backlog,
+    Fresh,
 }
 
 enum Trouble {
@@ -102,6 +113,7 @@ impl Sealer {
             }
         };
         loop {
+            let apart = tokio::time::sleep(BETWEEN_HEADS);
             match self.round(&mut open).await {
                 Ok(()) => {
                     pause = FIRST_PAUSE;
@@ -110,7 +122,9 @@ impl Sealer {
                         view.state = State::Serving;
                         changed
                     });
-                    self.news(&mut open).await;
+                    if self.news(&mut open).await == News::Fresh {
+                        apart.await;
+                    }
                 }
                 Err(Trouble::Later(reason)) => self.wait(reason, &mut pause).await,
                 Err(Trouble::Never(reason)) => return self.refuse(reason),
@@ -275,9 +289,9 @@ impl Sealer {
     }
 
     /// Waits until there may be more to do.
-    async fn news(&mut self, open: &mut Open) {
+    async fn news(&mut self, open: &mut Open) -> News {
         if open.growth.size() < open.known || open.sealed < open.growth.size() {
-            return;
+            return News::Backlog;
         }
         match tokio::time::timeout(LOOK_AGAIN, self.committed.changed()).await {
             Ok(Ok(())) => {}
@@ -289,6 +303,7 @@ impl Sealer {
                 }
             }
         }
+        News::Fresh
     }
 }
 

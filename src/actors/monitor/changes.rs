@@ -1,6 +1,7 @@
 //! Publishes values when they differ from what was published before, and all of them now and then: the hub may be a
 //! new one that has forgotten everything, and tells its watchers only of what is new to it.
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -35,7 +36,7 @@ impl Changes {
         for (id, value) in values {
             if self.told.get(&id) != Some(&value) {
                 self.told.insert(id.clone(), value.clone());
-                events.push(Event { channel: self.channel, id, at, value: Some(value) });
+                events.push(Event { channel: self.channel, id, at, value: Some(Arc::new(value)) });
             }
         }
         if events.is_empty() {

@@ -62,7 +62,7 @@ impl NewEntries {
 fn event(entry: StoredEntry, at: DateTime<Utc>) -> Event {
     let mut value: Value = serde_json::from_slice(&entry.leaf).unwrap_or_default();
     value["index"] = json!(entry.index);
-    Event { channel: Channel::Audit, id: String::new(), at, value: Some(value) }
+    Event { channel: Channel::Audit, id: String::new(), at, value: Some(Arc::new(value)) }
 }
 
 #[cfg(test)]

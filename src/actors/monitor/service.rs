@@ -77,6 +77,7 @@ impl ServiceMonitor {
         if let Some(engine) = &found.engine {
             samples.push(Sample::new(m::OPEN_RUNS, engine.open_runs as f64));
             samples.push(Sample::new(m::RUNNING_STEPS, engine.running_steps as f64));
+            samples.push(Sample::new(m::RUNS_IN_NEED, engine.in_need as f64));
         }
         let state = |up: bool| if up { "up" } else { "down" };
         let values = [

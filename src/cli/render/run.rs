@@ -1,5 +1,6 @@
 //! Runs: the list, and one run with its steps and findings.
 use crate::api::accepted::Checked;
+use crate::api::run::Awaited;
 use crate::api::run::Run;
 use crate::api::run::RunStatus;
 use crate::api::run::Runs;
@@ -88,6 +89,33 @@ pub fn steps(steps: &[Step], style: Style) -> String {
     table(style, &["step", "agent", "tool", "status", "time", "tries", "note"], &rows)
 }
 
+/// What a step waits to have approved.
+pub fn approval(step: &Step, style: Style) -> String {
+    let mut out = style.paint(step_tone(step.status), &format!("{}  {}", step.id, step.status));
+    out.push('\n');
+    let Some(approval) = &step.approval else {
+        out.push_str("nothing was asked about it\n");
+        return out;
+    };
+    let decided = approval.decision.as_ref().map(|decision| {
+        let word = if decision.approved { "approved" } else { "refused" };
+        format!("{word} by {} at {}", clean(&decision.by), moment(decision.at))
+    });
+    out.push_str(&facts(&[
+        ("agent", or_dash(step.agent.as_ref())),
+        ("tool", or_dash(step.tool.as_ref())),
+        ("does", or_dash(step.change.as_deref().map(clean))),
+        ("reason", or_dash(approval.reason.as_deref().map(clean))),
+        ("role", approval.role.to_string()),
+        ("expires", moment(approval.expires)),
+        ("digest", or_dash(approval.digest)),
+        ("decision", or_dash(decided)),
+    ]));
+    let parameters = serde_json::to_string_pretty(&approval.parameters).unwrap_or_default();
+    out.push_str(&format!("\n{}\n", parameters.lines().map(clean).collect::<Vec<_>>().join("\n")));
+    out
+}
+
 /// Worst first.
 pub fn findings(findings: &[Finding], style: Style) -> String {
     let mut sorted: Vec<&Finding> = findings.iter().collect();
@@ -128,6 +156,15 @@ pub fn took_ms(step: &Step) -> Option<f64> {
 
 /// Why a step is not plainly done, in words.
 pub fn note(step: &Step) -> String {
+    if let Some(waits) = &step.waits_for {
+        let until = moment(waits.until);
+        return match (waits.what, &waits.name) {
+            (Awaited::Signal, Some(name)) => format!("waits for the signal {name} until {until}"),
+            (Awaited::Signal, None) => format!("waits for a signal until {until}"),
+            (Awaited::Approval, _) => format!("waits for approval until {until}"),
+            (Awaited::Time, _) => format!("sleeps until {until}"),
+        };
+    }
     let of_output = step.output.as_ref().and_then(|output| output.reason.as_ref());
     let of_output = of_output.map(|reason| {
         if reason.facility.is_empty() {

@@ -9,7 +9,11 @@ use crate::web::fakes::edges;
 
 /// An address of this form: parameters get a value that is well formed and names nothing.
 fn filled(path: &str) -> String {
-    path.replace("{path:.*}", "0/000").replace("{index}", "0").replace("{name}", "none").replace("{id}", "none")
+    path.replace("{path:.*}", "0/000")
+        .replace("{index}", "0")
+        .replace("{name}", "none")
+        .replace("{id}", "none")
+        .replace("{step}", "none")
 }
 
 /// Every method of every address, by everyone: a route that is added is tested with the rest.

@@ -71,12 +71,11 @@ fn expressions_have_the_value_that_cel_says() {
 #[test]
 fn a_wrong_name_is_found_when_it_is_compiled() {
     let table = [
-        ("input.x", "unknown variable `input`; there are `inputs`, `steps` and `prev`"),
+        ("input.x", "unknown variable `input`; there are `inputs`, `steps`, `prev` and `item`"),
         ("steps.a.output.x", "a step has `status` and `data`, not `output`"),
         ("steps.size() > 0", "`steps` is read one step at a time, as `steps.<id>`"),
         ("steps[inputs.root].data", "`steps` is read one step at a time, as `steps.<id>`"),
         ("secret.KEY", "this release does not carry out `secret` yet"),
-        ("item.x", "this release does not carry out `item` (of `for_each`) yet"),
         ("Thing{a: 1}", "there is no message type `Thing`"),
         ("inputs.a.all(x, inputs.b.all(y, inputs.c.all(z, x == z)))", "more than 2 comprehensions inside each other"),
     ];

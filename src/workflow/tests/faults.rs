@@ -70,11 +70,6 @@ fn what_is_said_of_the_run_is_checked() {
         (json!({"labels": {"a/b": 1}}), "/labels/a~1b", "must be text, not a number"),
         (json!({"inputs": []}), "/inputs", "must be an object, not a list"),
         (json!({"inputs": {"x": "y".repeat(10_000)}}), "/inputs", "larger than the 10000 bytes allowed"),
-        (
-            json!({"on_failure": "rollback"}),
-            "/on_failure",
-            "this release does not carry out `rollback` yet; `keep` is the default",
-        ),
         (json!({"on_failure": "stop"}), "/on_failure", "`stop` is not one of `keep`, `rollback`"),
         (json!({"concurrency": {}}), "/concurrency", "this release does not carry out `concurrency` of a workflow yet"),
         (json!({"notify": []}), "/notify", "this release does not carry out `notify` of a workflow yet"),
@@ -115,21 +110,38 @@ fn what_is_said_of_a_step_is_checked() {
         ),
         (json!({"retry": {"attempts": 2}}), "/steps/0/retry/attempts", "`retry` has no key `attempts`"),
         (json!({"host": "n1"}), "/steps/0/host", "this release does not carry out `host` of a step yet"),
-        (
-            json!({"on_failure": "keep"}),
-            "/steps/0/on_failure",
-            "this release does not carry out `on_failure` of a step yet",
-        ),
+        (json!({"on_failure": "undo"}), "/steps/0/on_failure", "`undo` is not one of `keep`, `rollback`"),
+        (json!({"approve": {"role": "viewer"}}), "/steps/0/approve/role", "`viewer` is not one of `operator`, `admin`"),
+        (json!({"approve": {"expires": "400d"}}), "/steps/0/approve/expires", "`400d` is longer than a year"),
+        (json!({"approve": {"by": "me"}}), "/steps/0/approve/by", "`approve` has no key `by`"),
     ] {
         check_faults(with(extra), &[(pointer, detail)]);
     }
     check_faults(
-        json!({"steps": [{}, 7, {"id": "w", "sleep": "2s"}]}),
+        json!({"steps": [{}, 7, {"id": "w", "sleep": "2s", "agent": "TESTBED"}]}),
         &[
             ("/steps/0", "a step needs an `id`"),
-            ("/steps/0", "a step needs an `agent`, or a `task` for which one is chosen"),
+            (
+                "/steps/0",
+                "a step needs an `agent`, or a `task` for which one is chosen; or it waits: `sleep`, `wait_for` or `approve`",
+            ),
             ("/steps/1", "must be an object, not a number"),
-            ("/steps/2/sleep", "this release does not carry out `sleep` of a step yet"),
+            ("/steps/2/agent", "a step that sleeps has no `agent`"),
+        ],
+    );
+    check_faults(
+        json!({"steps": [
+            {"id": "a", "sleep": "400d"}, {"id": "b", "wait_for": "1x", "retry": {}}, {"id": "c", "approve": {}, "timeout": "1s"},
+            {"id": "d", "sleep": "1s", "wait_for": "x"}]}),
+        &[
+            ("/steps/0/sleep", "`400d` is longer than a year"),
+            ("/steps/1/retry", "a step that waits for a signal has no `retry`"),
+            (
+                "/steps/1/wait_for",
+                "`1x` is not a valid signal name: 1 to 64 of a-z, A-Z, 0-9, `_` and `-`, starting with a letter",
+            ),
+            ("/steps/2/timeout", "a step that waits for a decision has no `timeout`"),
+            ("/steps/3/sleep", "a step sleeps or waits for a signal, not both"),
         ],
     );
 }
@@ -249,11 +261,8 @@ fn the_short_forms_are_checked_too() {
 #[test]
 fn the_short_forms_name_steps_after_agents_and_give_inputs() {
     let of_agents = plan(json!({"agents": ["TESTBED", "HARDWARE-DELL", "TESTBED"], "mode": "sequential"}));
-    let steps: Vec<_> = of_agents
-        .steps()
-        .iter()
-        .map(|step| format!("{}={}", step.id, step.doer.as_ref().expect("an agent").tool))
-        .collect();
+    let steps: Vec<_> =
+        of_agents.steps().iter().map(|step| format!("{}={}", step.id, step.doer().expect("an agent").tool)).collect();
     assert_eq!(steps, ["TESTBED=cp.echo", "HARDWARE_DELL=fs.manifest", "TESTBED_2=cp.echo"]);
     let of_playbook = plan(json!({"playbook": "scan", "inputs": {"root": "/opt"}, "priority": "critical"}));
     assert_eq!((of_playbook.name(), of_playbook.inputs()), ("scan", &json!({"root": "/opt"})));

@@ -22,7 +22,7 @@ fn operations_have_an_audit_entry_and_every_event_a_row_that_reads_back() {
     bench.answer("a", done(Status::Failed, Value::Null));
     bench.answer("a", ok(json!({"pi": 3.25})));
     bench.crash(bench.journal.len());
-    bench.trigger(Trigger::Cancel { by: "token:x".into() });
+    bench.trigger(Trigger::Cancel { by: "token:x".into(), undo: false });
     bench.answer("b", done(Status::Aborted, Value::Null));
     bench.answer("c", ok(json!(1)));
 

@@ -8,9 +8,9 @@ use crate::toolkit::output::Reason;
 use crate::toolkit::output::Status;
 use crate::workflow::advance::Answer;
 use crate::workflow::advance::Trigger;
-use crate::workflow::event::RunStatus;
 use crate::workflow::result::StepResult;
-use crate::workflow::run::Note;
+use crate::workflow::status::RunStatus;
+use crate::workflow::step_run::Note;
 use crate::workflow::tests::support::Bench;
 use crate::workflow::tests::support::at;
 use crate::workflow::tests::support::dag;
@@ -231,10 +231,10 @@ fn a_broken_off_attempt_is_made_again_only_if_the_tool_is_repeatable() {
 fn cancelling_stops_what_runs_and_skips_the_rest() {
     let mut bench = Bench::start(dag(&[("a", &[]), ("b", &[]), ("c", &["a"])]));
     bench.now = at(5);
-    bench.trigger(Trigger::Cancel { by: "token:x".into() });
+    bench.trigger(Trigger::Cancel { by: "token:x".into(), undo: false });
     assert_eq!(bench.stopped, [(step_id("a"), 1), (step_id("b"), 1)]);
     assert_eq!(bench.statuses(), "a:running b:running c:skipped");
-    bench.trigger(Trigger::Cancel { by: "token:y".into() });
+    bench.trigger(Trigger::Cancel { by: "token:y".into(), undo: false });
     bench.answer("a", done(Status::Aborted, Value::Null));
     bench.answer("b", ok(json!("done before the flag was seen")));
     assert_eq!(bench.statuses(), "a:cancelled b:succeeded c:skipped");
@@ -245,7 +245,7 @@ fn cancelling_stops_what_runs_and_skips_the_rest() {
 #[test]
 fn a_stopped_attempt_that_does_not_end_is_not_waited_for_long() {
     let mut bench = Bench::start(one(json!({})));
-    bench.trigger(Trigger::Cancel { by: "token:x".into() });
+    bench.trigger(Trigger::Cancel { by: "token:x".into(), undo: false });
     assert_eq!(bench.wake, Some(at(10)));
     bench.sleep();
     assert_eq!((bench.statuses().as_str(), bench.ended), ("a:cancelled", true));

@@ -1,27 +1,29 @@
 //! Random graphs, random answers, crashes at random points: what must hold of every run, checked on its journal by
 //! rules of its own.
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 
+use crate::ids::SignalName;
 use crate::toolkit::output::Status;
-use crate::workflow::advance::Answer;
-use crate::workflow::advance::Effect;
 use crate::workflow::advance::MOST_LOST;
 use crate::workflow::advance::Trigger;
 use crate::workflow::event::RunEvent;
-use crate::workflow::event::RunStatus;
-use crate::workflow::event::SkipCause;
-use crate::workflow::event::StepStatus;
 use crate::workflow::plan::Mode;
 use crate::workflow::run::Run;
+use crate::workflow::status::RunStatus;
+use crate::workflow::status::SkipCause;
+use crate::workflow::status::StepStatus;
+use crate::workflow::step::Doer;
+use crate::workflow::step::Step;
+use crate::workflow::tests::host::Reply;
+use crate::workflow::tests::host::host_after;
+use crate::workflow::tests::host::respond;
 use crate::workflow::tests::support::Bench;
-use crate::workflow::tests::support::done;
-use crate::workflow::tests::support::ok;
 use crate::workflow::tests::support::plan;
 
 #[derive(Debug, Clone)]
@@ -31,32 +33,44 @@ enum Action {
     Pass(i64),
     /// Loses this many of the newest events, then starts anew.
     Crash(usize),
-    Cancel,
-}
-
-#[derive(Debug, Clone)]
-enum Reply {
-    Done(Status),
-    Refused(u64),
-    NotDone,
-    NoAnswer,
-    Lost,
+    Cancel(bool),
+    Signal,
+    Decide(Index, bool),
+    Undo,
+    Retry,
 }
 
 fn document() -> impl Strategy<Value = Value> {
-    let step = (any::<bool>(), 1_u32..4, 0_u8..8, any::<u8>(), prop::collection::vec(any::<Index>(), 0..3));
+    let step = (0_u8..12, 1_u32..4, 0_u8..8, any::<u8>(), prop::collection::vec(any::<Index>(), 0..3));
+    let on_failure = prop::sample::select(vec!["keep", "rollback"]);
     let mode = prop::sample::select(vec!["dag", "dag", "dag", "parallel", "sequential", "pipeline"]);
-    (mode, prop::collection::vec(step, 1..8), 5_u32..200).prop_map(|(mode, steps, timeout)| {
+    let steps = prop::collection::vec(step, 1..8);
+    (mode, steps, 5_u32..200, on_failure).prop_map(|(mode, steps, timeout, on_failure)| {
         let steps: Vec<_> = steps
             .iter()
             .enumerate()
-            .map(|(at, (repeatable, max_attempts, when, broken, needs))| {
-                let (agent, tool) = if *repeatable { ("TESTBED", "cp.echo") } else { ("PATCHER", "pkg.upgrade") };
+            .map(|(at, (kind, max_attempts, when, broken, needs))| {
                 let retry = json!({"max_attempts": max_attempts, "initial": "1s", "max": "5s"});
-                let mut step = json!({"id": format!("s{at}"), "agent": agent, "tool": tool, "retry": retry});
+                let id = format!("s{at}");
+                let work = |agent: &str, tool: &str| json!({"id": id, "agent": agent, "tool": tool, "retry": retry});
+                let mut step = match kind {
+                    0..=2 => work("TESTBED", "cp.echo"),
+                    3 | 4 => work("PATCHER", "pkg.upgrade"),
+                    5..=7 => work("WRITER", "fs.write"),
+                    8 => json!({"id": id, "sleep": "7s"}),
+                    9 => json!({"id": id, "wait_for": "go", "timeout": "50s"}),
+                    10 => json!({"id": id, "approve": {"expires": "40s"}}),
+                    _ => work("WRITER", "fs.write"),
+                };
+                if *kind < 8 && max_attempts % 3 == 0 {
+                    step["for_each"] = json!([1, 2, 3]);
+                    step["max_parallel"] = json!(2);
+                }
+                if kind % 4 == 3 && *kind != 8 {
+                    step["approve"] = json!({"expires": "60s"});
+                }
                 if mode == "dag" && at > 0 {
-                    let needs: std::collections::BTreeSet<_> =
-                        needs.iter().map(|need| format!("s{}", need.index(at))).collect();
+                    let needs: BTreeSet<_> = needs.iter().map(|need| format!("s{}", need.index(at))).collect();
                     step["needs"] = json!(needs);
                 }
                 match when {
@@ -64,13 +78,14 @@ fn document() -> impl Strategy<Value = Value> {
                     1 => step["when"] = json!("inputs.n == 1"),
                     _ => {}
                 }
-                if broken % 16 == 0 {
+                if broken % 16 == 0 && step.get("agent").is_some() {
                     step["input"] = json!({"x": "${inputs.n / 0}"});
                 }
                 step
             })
             .collect();
-        json!({"name": "t", "mode": mode, "timeout": format!("{timeout}s"), "inputs": {"n": 1}, "steps": steps})
+        json!({"name": "t", "mode": mode, "timeout": format!("{timeout}s"), "inputs": {"n": 1},
+               "on_failure": on_failure, "steps": steps})
     })
 }
 
@@ -81,56 +96,55 @@ fn action() -> impl Strategy<Value = Action> {
         6 => prop::sample::select(statuses).prop_map(Reply::Done),
         1 => (0_u64..30).prop_map(Reply::Refused),
         1 => Just(Reply::NotDone),
-        1 => Just(Reply::NoAnswer),
-        1 => Just(Reply::Lost),
+        1 => any::<bool>().prop_map(Reply::NoAnswer),
+        1 => any::<bool>().prop_map(Reply::Lost),
     ];
     prop_oneof![
         20 => (any::<Index>(), reply).prop_map(|(which, reply)| Action::Answer(which, reply)),
         8 => Just(Action::Sleep),
         2 => (0_i64..20).prop_map(Action::Pass),
         2 => (0_usize..4).prop_map(Action::Crash),
-        1 => Just(Action::Cancel),
+        1 => any::<bool>().prop_map(Action::Cancel),
+        2 => Just(Action::Signal),
+        3 => (any::<Index>(), prop::bool::weighted(0.8)).prop_map(|(which, yes)| Action::Decide(which, yes)),
+        1 => Just(Action::Undo),
+        1 => Just(Action::Retry),
     ]
 }
 
 fn act(bench: &mut Bench, action: &Action) {
+    let by = || "token:x".to_owned();
     match action {
         Action::Answer(which, reply) if !bench.pending.is_empty() => {
-            let answer = match reply {
-                Reply::Done(status) => done(*status, json!(1)),
-                Reply::Refused(after) => {
-                    Answer::Refused { retry_after: Duration::from_secs(*after), detail: "open".into() }
-                }
-                Reply::NotDone => Answer::NotDone { detail: "panicked".into() },
-                Reply::NoAnswer => Answer::NoAnswer,
-                Reply::Lost => Answer::Lost { detail: "ended".into() },
-            };
             let chosen = which.index(bench.pending.len());
-            let Effect::Dispatch { step, .. } = &bench.pending[chosen] else { panic!("a dispatch") };
-            let step = step.to_string();
-            bench.answer(&step, answer);
+            respond(bench, chosen, reply);
         }
         Action::Sleep if bench.wake.is_some() && !bench.ended => bench.sleep(),
         Action::Pass(seconds) => bench.now += TimeDelta::seconds(*seconds),
-        Action::Crash(lost) => bench.crash(bench.journal.len().saturating_sub(*lost).max(1)),
-        Action::Cancel => bench.trigger(Trigger::Cancel { by: "token:x".into() }),
+        Action::Crash(lost) => bench.crash(bench.journal.len().saturating_sub(*lost).max(bench.durable)),
+        Action::Cancel(undo) => bench.trigger(Trigger::Cancel { by: by(), undo: *undo }),
+        Action::Signal => {
+            let name = SignalName::new("go").expect("a signal name");
+            bench.trigger(Trigger::Signal { name, payload: json!(1).into(), by: by() });
+        }
+        Action::Decide(which, approved) => {
+            let all: Vec<_> = bench.run.steps().map(|(step, _)| step.id.clone()).collect();
+            let step = which.get(&all).clone();
+            bench.trigger(Trigger::Decide { step, approved: *approved, by: by(), digest: None, comment: None });
+        }
+        Action::Undo => bench.trigger(Trigger::Undo { by: by() }),
+        Action::Retry => bench.trigger(Trigger::Retry { by: by() }),
         Action::Answer(..) | Action::Sleep => {}
     }
 }
 
 /// From here on all goes well, and the run has to end.
 fn bring_to_its_end(bench: &mut Bench) {
-    for _ in 0..200 {
+    for _ in 0..300 {
         if bench.ended {
             return;
         }
-        match bench.pending.first() {
-            Some(Effect::Dispatch { step, .. }) => {
-                let step = step.to_string();
-                bench.answer(&step, ok(json!(1)));
-            }
-            _ => bench.sleep(),
-        }
+        if bench.pending.is_empty() { bench.sleep() } else { respond(bench, 0, &Reply::Done(Status::Ok)) }
     }
     panic!("the run does not end: {}", bench.statuses());
 }
@@ -153,6 +167,8 @@ fn check_replay(bench: &Bench) {
 fn check_journal(bench: &Bench) -> BTreeMap<String, StepStatus> {
     let plan = bench.run.plan();
     let needs_of = |id: &str| -> Vec<String> {
+        // An item waits for what its step waits for.
+        let id = id.split('[').next().unwrap_or(id);
         let place = plan.steps().iter().position(|step| step.id.as_str() == id).expect("a step");
         match plan.mode() {
             Mode::Parallel => Vec::new(),
@@ -161,18 +177,20 @@ fn check_journal(bench: &Bench) -> BTreeMap<String, StepStatus> {
             Mode::Sequential | Mode::Pipeline => vec![plan.steps()[place - 1].id.to_string()],
         }
     };
-    let mut ended = BTreeMap::new();
+    let (mut ended, mut undone) = (BTreeMap::new(), BTreeSet::new());
+    let mut changes: Vec<String> = Vec::new();
     let mut satisfied = BTreeMap::new();
     let (mut results, mut losses) = (BTreeMap::<String, u32>::new(), BTreeMap::<String, u32>::new());
     let events = bench.events(bench.journal.len());
     for (place, (_, event)) in events.iter().enumerate() {
         let id = event.step().map(ToString::to_string).unwrap_or_default();
-        let step = event.step().and_then(|id| plan.step(id));
+        let step = event.step().and_then(|id| Some(bench.run.spec(bench.run.place(id)?)));
         let end = match event {
             RunEvent::StepStarted { .. } => {
                 assert!(!ended.contains_key(&id), "{id} begins after its end");
                 assert!(needs_of(&id).iter().all(|need| satisfied.get(need) == Some(&true)), "{id} begins too early");
-                let may_repeat = step.and_then(|step| step.doer.as_ref()).is_some_and(|doer| doer.facts.repeatable);
+                let safe = |doer: &Doer| doer.facts.repeatable || doer.facts.changes;
+                let may_repeat = step.and_then(Step::doer).is_some_and(safe);
                 assert!(may_repeat || !losses.contains_key(&id), "{id} is repeated, its outcome being unknown");
                 None
             }
@@ -186,8 +204,40 @@ fn check_journal(bench: &Bench) -> BTreeMap<String, StepStatus> {
             }
             RunEvent::StepSkipped { .. } => Some(StepStatus::Skipped),
             RunEvent::StepEnded { status, .. } => Some(*status),
+            RunEvent::StepGiven { result, .. } => Some(result.output.status.into()),
             RunEvent::Finished { .. } => {
-                assert_eq!(place + 1, events.len(), "nothing follows the end");
+                let next = events.get(place + 1).map(|(_, event)| event.kind());
+                assert!(matches!(next, None | Some("retried" | "rollback_begun")), "{next:?} follows the end");
+                None
+            }
+            RunEvent::Retried { steps, .. } => {
+                for id in steps.iter().map(ToString::to_string) {
+                    ended.remove(&id).expect("it had ended");
+                    satisfied.remove(&id);
+                    results.remove(&id);
+                    losses.remove(&id);
+                }
+                None
+            }
+            RunEvent::ChangeBegun { .. } => {
+                assert!(events[..place].iter().any(|(_, earlier)| {
+                    matches!(earlier, RunEvent::ChangePlanned { step, .. } if step.as_str() == id)
+                }));
+                if changes.last() != Some(&id) {
+                    changes.retain(|change| *change != id);
+                    changes.push(id.clone());
+                }
+                None
+            }
+            RunEvent::UndoBegun { .. } => {
+                assert_eq!(changes.last(), Some(&id), "the last change is undone first");
+                None
+            }
+            RunEvent::UndoDone { result, .. } => {
+                if result.output.status == Status::Ok {
+                    changes.pop();
+                    undone.insert(id.clone());
+                }
                 None
             }
             _ => None,
@@ -205,14 +255,19 @@ fn check_journal(bench: &Bench) -> BTreeMap<String, StepStatus> {
         assert!(results.get(id).copied().unwrap_or(0) <= step.retry.max_attempts, "{id} has too many attempts");
         assert!(losses.get(id).copied().unwrap_or(0) <= MOST_LOST + 1, "{id} is lost too often");
     }
+    for (id, status) in ended.iter_mut().filter(|(id, status)| undone.contains(*id) && status.is_success()) {
+        assert!(!changes.contains(id), "{id} is undone");
+        *status = StepStatus::Undone;
+    }
     ended
 }
 
 /// Figures and verdict, computed from how the steps ended.
 fn check_verdict(bench: &Bench, ended: &BTreeMap<String, StepStatus>) {
-    use StepStatus::{Degraded, Denied, Failed, Succeeded, TimedOut, Unavailable};
-    let count = |wanted: &[StepStatus]| ended.values().filter(|status| wanted.contains(status)).count();
-    let good = count(&[Succeeded, Degraded]);
+    use StepStatus::{Degraded, Denied, Failed, Succeeded, TimedOut, Unavailable, Undone};
+    let steps = ended.iter().filter(|(id, _)| !id.contains('['));
+    let count = |wanted: &[StepStatus]| steps.clone().filter(|(_, status)| wanted.contains(status)).count();
+    let good = count(&[Succeeded, Degraded, Undone]);
     let bad = count(&[Failed, Denied, TimedOut]);
     let share = |of: usize| (of > 0).then(|| good as f64 / of as f64);
     let Some((_, RunEvent::Finished { status, success_rate, coverage, .. })) = bench.events(bench.journal.len()).pop()
@@ -223,7 +278,18 @@ fn check_verdict(bench: &Bench, ended: &BTreeMap<String, StepStatus>) {
     assert_eq!(coverage, share(good + count(&[Unavailable])));
     assert!([success_rate, coverage].iter().flatten().all(|figure| (0.0..=1.0).contains(figure)));
     assert_eq!((bench.run.success_rate(), bench.run.coverage()), (success_rate, coverage));
-    let kinds: Vec<_> = bench.events(bench.journal.len()).iter().map(|(_, event)| event.kind()).collect();
+    let all: Vec<_> = bench.events(bench.journal.len()).iter().map(|(_, event)| event.kind()).collect();
+    // What was before it was done again is over.
+    let kinds = &all[all.iter().rposition(|kind| *kind == "retried").unwrap_or(0)..];
+    if kinds.contains(&"rollback_begun") {
+        assert!(matches!(status, RunStatus::RolledBack | RunStatus::NeedsHuman), "{status:?}");
+        assert_eq!(status == RunStatus::RolledBack, !bench.run.has_changes());
+        return;
+    }
+    if kinds.contains(&"failing") {
+        assert_eq!(status, RunStatus::Failed);
+        return;
+    }
     let expected = match (kinds.contains(&"cancelled"), kinds.contains(&"timed_out"), bad) {
         (true, true, _) => panic!("stopped twice"),
         (true, false, _) => RunStatus::Cancelled,
@@ -249,10 +315,14 @@ proptest! {
         bring_to_its_end(&mut bench);
         check_replay(&bench);
         let ended = check_journal(&bench);
-        prop_assert_eq!(ended.len(), bench.run.plan().steps().len(), "each step has one final status");
+        prop_assert_eq!(ended.len(), bench.run.steps().count(), "each step has one final status");
         for (step, state) in bench.run.steps() {
             prop_assert_eq!(Some(&state.status()), ended.get(step.id.as_str()));
+            let undone = state.status() == StepStatus::Undone;
+            let made_by = |change: &String| change.starts_with(&format!("{}/", step.id));
+            prop_assert!(!undone || !bench.host.iter().any(made_by), "{} is still there", step.id);
         }
+        prop_assert!(bench.run.status() != RunStatus::RolledBack || bench.host.is_empty(), "{:?}", bench.host);
         check_verdict(&bench, &ended);
     }
 
@@ -267,13 +337,14 @@ proptest! {
         let whole = bench.journal.clone();
         for journaled in 1..=whole.len() {
             bench.journal = whole.clone();
+            bench.host = host_after(&bench, journaled);
             bench.now = whole[journaled - 1].0;
             bench.crash(journaled);
             if journaled < whole.len() {
                 bring_to_its_end(&mut bench);
             }
             let ended = check_journal(&bench);
-            prop_assert_eq!(ended.len(), bench.run.plan().steps().len());
+            prop_assert_eq!(ended.len(), bench.run.steps().count());
             check_verdict(&bench, &ended);
         }
     }

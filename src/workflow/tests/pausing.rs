@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::workflow::advance::{Answer, Trigger};
-use crate::workflow::event::RunStatus;
+use crate::workflow::status::RunStatus;
 use crate::workflow::tests::support::{Bench, at, ok};
 
 fn chain() -> Value {
@@ -71,7 +71,7 @@ fn a_paused_run_can_be_cancelled_and_runs_out_of_time() {
     let mut bench = Bench::start(chain());
     bench.trigger(pause());
     bench.answer("a", ok(json!(1)));
-    bench.trigger(Trigger::Cancel { by: "token:x".into() });
+    bench.trigger(Trigger::Cancel { by: "token:x".into(), undo: false });
     assert_eq!((bench.run.status(), bench.statuses().as_str()), (RunStatus::Cancelled, "a:succeeded b:skipped"));
 
     let mut bench = Bench::start(chain());

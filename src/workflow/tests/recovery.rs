@@ -10,10 +10,10 @@ use crate::workflow::advance::Answer;
 use crate::workflow::advance::MOST_LOST;
 use crate::workflow::advance::Trigger;
 use crate::workflow::event::RunEvent;
-use crate::workflow::event::RunStatus;
 use crate::workflow::replay::ReplayError;
-use crate::workflow::run::Note;
 use crate::workflow::run::Run;
+use crate::workflow::status::RunStatus;
+use crate::workflow::step_run::Note;
 use crate::workflow::tests::support::Bench;
 use crate::workflow::tests::support::START;
 use crate::workflow::tests::support::at;
@@ -95,11 +95,11 @@ fn lost_attempts_do_not_count_for_the_retry_policy() {
 #[test]
 fn a_run_that_was_being_stopped_is_settled_without_beginning_anything() {
     let mut bench = Bench::start(dag(&[("a", &[]), ("b", &["a"])]));
-    bench.trigger(Trigger::Cancel { by: "token:x".into() });
+    bench.trigger(Trigger::Cancel { by: "token:x".into(), undo: false });
     let cancelled = bench.journal.len();
     for journaled in [cancelled, cancelled - 1] {
         let mut bench = Bench::start(dag(&[("a", &[]), ("b", &["a"])]));
-        bench.trigger(Trigger::Cancel { by: "token:x".into() });
+        bench.trigger(Trigger::Cancel { by: "token:x".into(), undo: false });
         bench.crash(journaled);
         assert_eq!((bench.statuses().as_str(), bench.run.status()), ("a:cancelled b:skipped", RunStatus::Cancelled));
         assert!(bench.at_work().is_empty());

@@ -11,6 +11,7 @@ use crate::ids::Digest;
 use crate::ids::RunId;
 use crate::ids::StepId;
 use crate::ids::ToolId;
+use crate::toolkit::change::Call;
 use crate::toolkit::output::Evidence;
 use crate::toolkit::output::Output;
 use crate::toolkit::output::Reason;
@@ -39,7 +40,7 @@ pub fn step_id(text: &str) -> StepId {
     StepId::new(text).expect("a step id")
 }
 
-/// Two agents: TESTBED reads and may be asked again, PATCHER changes things and may not.
+/// TESTBED reads and may be asked again, PATCHER does what may not be, WRITER changes the host by plan.
 pub fn world() -> World {
     let tool = |text: &str| ToolId::new(text).expect("a tool id");
     let agent = |text: &str, tools: &[&str]| {
@@ -47,7 +48,7 @@ pub fn world() -> World {
             AgentFacts { tools: tools.iter().map(|text| tool(text)).collect(), timeout: Duration::from_secs(20) };
         (AgentId::new(text).expect("an agent id"), facts)
     };
-    let facts = |repeatable, needs_evidence| ToolFacts { repeatable, needs_evidence, learn: false };
+    let facts = |repeatable, needs_evidence| ToolFacts { repeatable, needs_evidence, learn: false, changes: false };
     let playbook = json!({"name": "scan", "inputs": {"root": "/etc"}, "mode": "dag", "steps": [
         {"id": "a", "agent": "TESTBED", "tool": "cp.echo", "input": {"at": "${inputs.root}"}}]});
     let broken = json!({"name": "broken", "steps": [{"id": "a", "agent": "NOBODY"}]});
@@ -55,6 +56,7 @@ pub fn world() -> World {
         agents: [
             agent("TESTBED", &["cp.echo", "fs.manifest"]),
             agent("PATCHER", &["pkg.upgrade"]),
+            agent("WRITER", &["fs.write"]),
             agent("HARDWARE-DELL", &["fs.manifest"]),
         ]
         .into(),
@@ -62,6 +64,7 @@ pub fn world() -> World {
             (tool("cp.echo"), facts(true, false)),
             (tool("fs.manifest"), facts(true, true)),
             (tool("pkg.upgrade"), facts(false, true)),
+            (tool("fs.write"), ToolFacts { changes: true, ..facts(false, true) }),
         ]
         .into(),
         playbooks: BTreeMap::from([("scan".to_owned(), playbook), ("broken".to_owned(), broken)]),
@@ -109,6 +112,10 @@ pub struct Bench {
     pub stopped: Vec<(StepId, u32)>,
     pub ended: bool,
     pub now: DateTime<Utc>,
+    /// Steps whose change is on the host at present, in the order in which they made it.
+    pub host: Vec<String>,
+    /// What was done on the host was done after so many events were on disk.
+    pub durable: usize,
 }
 
 impl Bench {
@@ -126,6 +133,8 @@ impl Bench {
             stopped: Vec::new(),
             ended: false,
             now: START,
+            host: Vec::new(),
+            durable: 1,
         };
         bench.perform(advance);
         bench
@@ -139,12 +148,14 @@ impl Bench {
         assert_eq!(self.run.next_seq() as usize, self.journal.len());
         for effect in advance.effects {
             match effect {
-                Effect::Dispatch { .. } | Effect::Choose { .. } => self.pending.push(effect),
+                Effect::Dispatch { .. } | Effect::Choose { .. } | Effect::Undo { .. } => self.pending.push(effect),
                 Effect::Stop { step, attempt } => self.stopped.push((step, attempt)),
                 Effect::Wake { at } => self.wake = Some(at),
-                Effect::Finished => self.ended = true,
+                Effect::Finished => {}
             }
         }
+        // A run that ended may go on.
+        self.ended = self.run.is_finished();
     }
 
     pub fn trigger(&mut self, trigger: Trigger) {
@@ -159,6 +170,7 @@ impl Bench {
             .iter()
             .filter_map(|effect| match effect {
                 Effect::Dispatch { step, attempt, .. } => Some(format!("{step}#{attempt}")),
+                Effect::Undo { step, attempt, .. } => Some(format!("undo {step}#{attempt}")),
                 _ => None,
             })
             .collect();
@@ -184,6 +196,29 @@ impl Bench {
         let place = place.unwrap_or_else(|| panic!("`{step}` is not at work: {:?}", self.at_work()));
         let Effect::Dispatch { step, attempt, .. } = self.pending.remove(place) else { panic!("a dispatch") };
         self.trigger(Trigger::Answer { step, attempt, answer });
+    }
+
+    /// Answers the call of a change, or of its undoing, that `step` waits for.
+    pub fn call(&mut self, step: &str, answer: Answer) {
+        let place = self.pending.iter().position(|effect| match effect {
+            Effect::Dispatch { step: at_work, .. } | Effect::Undo { step: at_work, .. } => at_work.as_str() == step,
+            _ => false,
+        });
+        let place = place.unwrap_or_else(|| panic!("`{step}` is not at work: {:?}", self.at_work()));
+        match self.pending.remove(place) {
+            Effect::Undo { step, attempt, .. } => self.trigger(Trigger::Undone { step, attempt, answer }),
+            Effect::Dispatch { step, attempt, .. } => self.trigger(Trigger::Answer { step, attempt, answer }),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What `step` is asked for at present.
+    pub fn asked_for(&self, step: &str) -> Option<Call> {
+        self.pending.iter().find_map(|effect| match effect {
+            Effect::Dispatch { step: at_work, call, .. } if at_work.as_str() == step => Some(call.clone()),
+            Effect::Undo { step: at_work, plan, .. } if at_work.as_str() == step => Some(Call::Undo(plan.clone())),
+            _ => None,
+        })
     }
 
     /// Lets time pass until the timer of the run.
@@ -220,6 +255,11 @@ impl Bench {
             self.run.steps().map(|(step, state)| format!("{}:{}", step.id, state.status().as_str())).collect();
         all.join(" ")
     }
+}
+
+/// A plan as the writer answers it.
+pub fn planned(what: &str) -> Answer {
+    done(Status::Ok, json!({ "plan": { "write": what }, "summary": format!("writes {what}") }))
 }
 
 /// A document of steps for TESTBED, each with the ids it needs.

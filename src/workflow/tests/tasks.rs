@@ -18,7 +18,7 @@ fn document() -> serde_json::Value {
 }
 
 fn choice(agent: &str, tool: &str) -> Choice {
-    let facts = ToolFacts { repeatable: true, needs_evidence: true, learn: true };
+    let facts = ToolFacts { repeatable: true, needs_evidence: true, learn: true, changes: false };
     let doer = Doer { agent: AgentId::new(agent).expect("id"), tool: ToolId::new(tool).expect("id"), facts };
     Choice { doer, confidence: 0.75, reasons: vec!["near".to_owned()] }
 }
@@ -94,7 +94,7 @@ fn without_a_confident_agent_the_step_fails_and_says_why() {
 #[test]
 fn an_answer_after_a_cancellation_changes_nothing() {
     let mut bench = up_to_the_choice();
-    bench.trigger(Trigger::Cancel { by: "token:test".into() });
+    bench.trigger(Trigger::Cancel { by: "token:test".into(), undo: false });
     assert_eq!(bench.statuses(), "first:succeeded chosen:skipped");
     let rows = bench.journal.len();
     choose(&mut bench, Ok(choice("HARDWARE-DELL", "fs.manifest")));

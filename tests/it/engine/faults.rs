@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use dsmil::ids::RunId;
-use dsmil::messages::orchestrator::{CancelRun, GetEngineStatus, GetRun, PauseRun, ResumeRun, WatchRun};
+use dsmil::messages::orchestrator::{GetEngineStatus, GetRun, SteerRun, WatchRun, Wish};
 use dsmil::messages::port::Port;
 use dsmil::messages::store::AppendRun;
 use dsmil::messages::supervision::{Fault, Intervene, Intervened, Intervention};
@@ -53,8 +53,14 @@ fn a_panic_in_one_run_disturbs_no_other_and_the_run_goes_on_from_its_journal() {
         let status = engine.port().ask(GetEngineStatus).await.expect("answered");
         assert_eq!((status.open_runs, status.running_steps), (2, 2));
         assert!(engine.port().ask(GetRun(broken)).await.expect("answered").is_some());
-        assert_eq!(engine.port().ask(PauseRun { run: broken, by: "token:test".into() }).await, Ok(Ok(true)));
-        assert_eq!(engine.port().ask(ResumeRun { run: broken, by: "token:test".into() }).await, Ok(Ok(true)));
+        assert_eq!(
+            engine.port().ask(SteerRun { run: broken, wish: Wish::Pause, by: "token:test".into() }).await,
+            Ok(Ok(true))
+        );
+        assert_eq!(
+            engine.port().ask(SteerRun { run: broken, wish: Wish::Resume, by: "token:test".into() }).await,
+            Ok(Ok(true))
+        );
         outside.gate.send_replace(false);
         while changes.changed().await.is_ok() {}
         ended(&engine, other).await;
@@ -82,7 +88,13 @@ fn a_run_that_panics_again_and_again_ends_as_failed() {
         assert_eq!(kinds(&outside, broken).last().map(String::as_str), Some("finished"));
         let last = outside.stored.lock().iter().rfind(|append| append.run == broken).cloned().expect("an append");
         assert_eq!(last.status, "failed");
-        assert_eq!(engine.port().ask(CancelRun { run: broken, by: "token:test".into() }).await, Ok(Ok(false)));
+        assert_eq!(
+            engine
+                .port()
+                .ask(SteerRun { run: broken, wish: Wish::Cancel { undo: false }, by: "token:test".into() })
+                .await,
+            Ok(Ok(false))
+        );
         outside.gate.send_replace(false);
         ended(&engine, other).await;
         assert_eq!(kinds(&outside, other), STRAIGHT);
@@ -103,8 +115,14 @@ fn runs_go_on_while_the_orchestrator_is_started_anew() {
         let status = engine.port().ask(GetEngineStatus).await.expect("answered");
         assert_eq!((status.open_runs, status.running_steps, status.recovered), (3, 3, true));
         assert_eq!(outside.readings.load(Ordering::Relaxed), 1, "it knows them without the journal");
-        assert_eq!(engine.port().ask(PauseRun { run: runs[0], by: "token:test".into() }).await, Ok(Ok(true)));
-        assert_eq!(engine.port().ask(ResumeRun { run: runs[0], by: "token:test".into() }).await, Ok(Ok(true)));
+        assert_eq!(
+            engine.port().ask(SteerRun { run: runs[0], wish: Wish::Pause, by: "token:test".into() }).await,
+            Ok(Ok(true))
+        );
+        assert_eq!(
+            engine.port().ask(SteerRun { run: runs[0], wish: Wish::Resume, by: "token:test".into() }).await,
+            Ok(Ok(true))
+        );
         runs.push(start(&engine).await.expect("accepted"));
         outside.gate.send_replace(false);
         for run in &runs {
@@ -154,14 +172,24 @@ fn a_run_whose_journal_went_on_without_it_reads_it_again() {
             body: json!({ "kind": "paused", "by": "token:before" }),
             entry: None,
         };
-        let append = AppendRun { run, header: None, rows: vec![foreign], status: "paused".into(), outcome: None };
+        let append = AppendRun {
+            run,
+            header: None,
+            registration: None,
+            rows: vec![foreign],
+            status: "paused".into(),
+            outcome: None,
+        };
         outside.stored.lock().push(append);
         outside.fates.lock().push_back(Fate::Refused);
         outside.gate.send_replace(false);
         sleep(Duration::from_secs(5)).await;
         let shown = engine.port().ask(GetRun(run)).await.expect("answered").expect("it is open");
         assert_eq!(shown.paused_by(), Some("token:before"));
-        assert_eq!(engine.port().ask(ResumeRun { run, by: "token:test".into() }).await, Ok(Ok(true)));
+        assert_eq!(
+            engine.port().ask(SteerRun { run, wish: Wish::Resume, by: "token:test".into() }).await,
+            Ok(Ok(true))
+        );
         ended(&engine, run).await;
         let first = ["accepted", "step_started", "paused", "attempt_lost", "resumed", "step_started", "attempt_done"];
         assert_eq!(kinds(&outside, run)[..7], first);

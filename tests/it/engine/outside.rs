@@ -25,7 +25,7 @@ use dsmil::toolkit::cx::CancelFlag;
 use dsmil::toolkit::output::Output;
 use dsmil::workflow::check::check;
 use dsmil::workflow::plan::Plan;
-use dsmil::workflow::record::{Appended, DamagedRun, StoreError, StoredRun};
+use dsmil::workflow::record::{Appended, DamagedRun, RunPage, StoreError, StoredRun};
 use dsmil::workflow::result::StepResult;
 use dsmil::workflow::step::{Choice, Doer, Task, ToolFacts};
 use dsmil::workflow::world::{AgentFacts, World};
@@ -105,7 +105,7 @@ impl Outside {
         if task.text.contains(' ') {
             return Err("nobody is confident".to_owned());
         }
-        let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: true };
+        let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: true, changes: false };
         let doer = Doer { agent: agent(), tool: ToolId::new("cp.echo").expect("id"), facts };
         Ok(Choice { doer, confidence: 0.75, reasons: vec!["it is told to".to_owned()] })
     }
@@ -142,7 +142,7 @@ pub fn agent() -> AgentId {
 
 pub fn world() -> World {
     let tool = ToolId::new("cp.echo").expect("id");
-    let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false };
+    let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false, changes: false };
     let agents =
         BTreeMap::from([(agent(), AgentFacts { tools: vec![tool.clone()], timeout: Duration::from_secs(30) })]);
     World { agents, tools: BTreeMap::from([(tool, facts)]), ..World::default() }
@@ -206,6 +206,7 @@ pub fn with_tree<F: Future<Output = ()>>(
             load_open: Port::answering(move |_| Ok(Ok(finding.open(&open)))),
             load: Port::answering(move |LoadRun(run)| Ok(Ok(loading.load(run)))),
             load_unlearned: Port::answering(|_| Ok(Ok(Vec::new()))),
+            list: Port::answering(|_| Ok(Ok(RunPage { runs: Vec::new(), next: None }))),
             feed: Port::answering(|_| Ok(())),
             choose: Port::answering(move |Choose(task)| Ok(choosing.asked_to_choose(&task))),
             teach: Teach::new(Port::answering(|_| Ok(Ok(())))),
@@ -233,7 +234,11 @@ pub async fn ended(engine: &Ref<Orchestrator>, run: RunId) {
 }
 
 pub async fn start(engine: &Ref<Orchestrator>) -> Result<RunId, StartError> {
-    engine.port().ask(StartRun { plan: plan(), by: "token:test".into() }).await.expect("answered")
+    engine
+        .port()
+        .ask(StartRun { plan: plan(), by: "token:test".into(), carried: Vec::new(), submission: None })
+        .await
+        .expect("answered")
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long it takes is no matter of the paused time")]
