@@ -31,6 +31,8 @@ bench: ## run the benchmarks, the peers in the same run
 	@scripts/setup run
 	$(CARGO) bench --locked --benches
 	$(CARGO) run --release --locked --target-dir "$(TARGET)" --manifest-path benches/peers/actors/Cargo.toml
+	$(CARGO) build --release --locked
+	$(CARGO) run --release --locked --target-dir "$(TARGET)" --manifest-path benches/peers/workflow/Cargo.toml
 
 soak: ## the long forms of the tests, at release speed
 	@scripts/setup test

@@ -131,8 +131,12 @@ pub struct ChildSpec {
     pub(super) stall: Option<Duration>,
     pub(super) breaker: Option<BreakerOptions>,
     pub(super) below: Option<Below>,
+    /// Of a child that came at run time: told why, should it alone be given up.
+    pub(super) given_up: Option<GivenUp>,
     pub(super) recipe: Arc<dyn Recipe>,
 }
+
+pub(super) type GivenUp = Box<dyn Fn(&str) + Send + Sync>;
 
 impl ChildSpec {
     /// A child that works. The `Ref` leads to it, whichever life it is in.
@@ -168,6 +172,7 @@ impl ChildSpec {
             stall: options.stall,
             breaker: options.breaker,
             below: None,
+            given_up: None,
             recipe: Arc::new(recipe),
         };
         (spec, Ref(slot))
@@ -203,6 +208,7 @@ impl ChildSpec {
                 describe: supervisor.port_for(Priority::System),
                 intervene: supervisor.port_for(Priority::System),
             }),
+            given_up: None,
             recipe,
         };
         (spec, supervisor)

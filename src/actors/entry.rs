@@ -72,6 +72,7 @@ impl Entry {
 
     /// Begins a life.
     pub fn start(&mut self, index: usize, tree: &Arc<Tree>, line: &Line, now: Instant) -> Result<(), HomeError> {
+        self.kid.home().map_or(Ok(()), |home| home.check())?;
         let (path, seat) = (self.path.clone(), self.seat.clone());
         let station = Station { index, path, tree: Arc::clone(tree), line: line.clone(), seat };
         self.life = Some(self.kid.start(station)?);
@@ -138,6 +139,12 @@ impl Entry {
     pub fn stalled(&self, limit: Option<Duration>) -> Option<String> {
         let held = self.life.as_ref()?.held_for();
         (held > limit?).then(|| format!("held its thread for {held:.1?}"))
+    }
+
+    /// Why its thread must be left, if that is held by something that nobody watches any more: a life of before.
+    pub fn not_begun(&self, limit: Option<Duration>) -> Option<String> {
+        let waited = self.life.as_ref()?.waits_to_begin()?.min(self.kid.home()?.quiet_for());
+        (waited > limit?).then(|| format!("its thread did not begin with it for {waited:.1?}"))
     }
 
     /// Counts a failure; answers how long to wait before the next life.

@@ -4,10 +4,13 @@
 //! and the old thread ends when what blocks it returns. If it never does, that thread is lost; a home that has lost
 //! too many threads refuses to move, and its supervisor gives up.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use actix_rt::{Arbiter, ArbiterHandle};
 use parking_lot::Mutex;
+
+use crate::clock;
 
 /// How many threads a home may have lost and not got back.
 const MOST_LOST: usize = 4;
@@ -30,6 +33,8 @@ pub struct Home {
     name: String,
     present: Mutex<Present>,
     lost: Arc<AtomicUsize>,
+    /// When the present thread last began with something it was given, by the coarse clock.
+    began: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -55,7 +60,8 @@ impl Home {
 
     fn with(name: String, handle: ArbiterHandle, owned: bool) -> Arc<Self> {
         let present = Mutex::new(Present { handle, owned, generation: 0 });
-        Arc::new(Home { name, present, lost: Arc::default() })
+        let began = Arc::new(AtomicU64::new(clock::coarse_ms()));
+        Arc::new(Home { name, present, lost: Arc::default(), began })
     }
 
     pub fn name(&self) -> &str {
@@ -72,8 +78,25 @@ impl Home {
         self.present.lock().generation
     }
 
+    /// For how long the present thread has begun with nothing.
+    pub(super) fn quiet_for(&self) -> Duration {
+        Duration::from_millis(clock::coarse_ms().saturating_sub(self.began.load(Ordering::Acquire)))
+    }
+
+    /// Whether anybody can live here: the present thread is not one that could not be left.
+    pub(super) fn check(&self) -> Result<(), HomeError> {
+        let lost = self.lost();
+        let full = || HomeError::TooManyLost { home: self.name.clone(), lost };
+        if lost > MOST_LOST { Err(full()) } else { Ok(()) }
+    }
+
     /// Runs `work` on the present thread. If that has ended, `work` is dropped unrun.
     pub(super) fn run(&self, work: impl FnOnce() + Send + 'static) {
+        let began = Arc::clone(&self.began);
+        let work = move || {
+            began.store(clock::coarse_ms(), Ordering::Release);
+            work();
+        };
         if !self.present.lock().handle.spawn_fn(work) {
             tracing::warn!(home = %self.name, "the thread of `{}` has ended", self.name);
         }
@@ -86,13 +109,10 @@ impl Home {
             return Ok(());
         }
         let lost = self.lost.fetch_add(1, Ordering::AcqRel) + 1;
-        let come_back = Arc::clone(&self.lost);
-        let gone = !present.handle.spawn_fn(move || {
-            come_back.fetch_sub(1, Ordering::AcqRel);
-        });
-        if gone {
-            self.lost.fetch_sub(1, Ordering::AcqRel);
-        } else if lost > MOST_LOST {
+        // Also dropped without being run: by a thread that has ended, or ends as soon as it comes back.
+        let come_back = ComeBack(Arc::clone(&self.lost));
+        let held = present.handle.spawn_fn(move || drop(come_back));
+        if held && lost > MOST_LOST {
             return Err(HomeError::TooManyLost { home: self.name.clone(), lost });
         }
         let handle = fresh(&self.name)?;
@@ -100,7 +120,17 @@ impl Home {
             present.handle.stop();
         }
         *present = Present { handle, owned: true, generation: seen + 1 };
+        self.began.store(clock::coarse_ms(), Ordering::Release);
         Ok(())
+    }
+}
+
+/// A thread that was given up, until it has done what it was held by.
+struct ComeBack(Arc<AtomicUsize>);
+
+impl Drop for ComeBack {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

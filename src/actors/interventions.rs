@@ -30,21 +30,25 @@ struct Recorded {
 type Told = oneshot::Sender<Result<Intervened, AskError>>;
 
 impl Recorded {
-    /// Writes that it was ordered and, should nobody have been told in the end, that too. The first channel tells
+    /// Writes that it was ordered and, unless it was done, how that ended. The first channel tells
     /// when the order is on record.
     fn note(&self, message: &Intervene) -> (oneshot::Receiver<()>, Told) {
         let (written, on_record) = oneshot::channel();
-        let (told, ended) = oneshot::channel();
+        let (told, ended): (Told, _) = oneshot::channel();
         let (scribe, deed) = (self.scribe.clone(), deed(message));
         let noting = async move {
             scribe.note(deed.clone()).await;
             if written.send(()).is_err() {
                 warn!("an order is on record that its giver no longer waits for");
             }
-            // the caller may have gone before it was told
-            if !matches!(ended.await, Ok(Ok(Intervened::Done))) {
-                scribe.note(Deed { outcome: "refused", ..deed }).await;
-            }
+            let outcome = match ended.await {
+                Ok(Ok(Intervened::Done)) => return,
+                Ok(Ok(Intervened::Unknown | Intervened::NotAlive)) => "refused",
+                Ok(Err(refusal)) if refusal.certainly_not_executed() => "refused",
+                // the caller has gone before it was told, or was not told in time
+                Ok(Err(_)) | Err(_) => "unknown",
+            };
+            scribe.note(Deed { outcome, ..deed }).await;
         };
         if !self.here.spawn(noting) {
             warn!("{} by {} is not recorded: the service has ended", message.name, message.who);

@@ -12,6 +12,9 @@ use crate::messages::outcome::Class;
 use crate::messages::supervision::{ChildState, Node, NodeKind};
 use crate::resilience::admission::Priority;
 
+/// Beside the time of birth: the thread has not begun with it.
+const NOT_BEGUN: u64 = 1 << 63;
+
 /// The way from a child to its supervisor.
 pub(super) type Line = mpsc::UnboundedSender<News>;
 
@@ -83,7 +86,7 @@ pub(super) struct Life {
     pub limits: Limits,
     line: Line,
     born: Instant,
-    /// By the coarse clock; 0 while the child is not being polled.
+    /// By the coarse clock; 0 while the child is not being polled. Before the first poll: since when it waits for that.
     polled_since: AtomicU64,
     fenced: AtomicBool,
     successes: AtomicU32,
@@ -100,7 +103,7 @@ impl Life {
             limits,
             line,
             born: clock::now(),
-            polled_since: AtomicU64::new(0),
+            polled_since: AtomicU64::new(NOT_BEGUN | clock::coarse_ms()),
             fenced: AtomicBool::new(false),
             successes: AtomicU32::new(0),
             admitted: AtomicUsize::new(0),
@@ -151,14 +154,20 @@ impl Life {
     /// For how long the child has held its thread.
     pub fn held_for(&self) -> Duration {
         match self.polled_since.load(Ordering::Acquire) {
-            0 => Duration::ZERO,
-            since => Duration::from_millis(clock::coarse_ms().saturating_sub(since)),
+            since if is_time(since) => Duration::from_millis(clock::coarse_ms().saturating_sub(since)),
+            _ => Duration::ZERO,
         }
+    }
+
+    /// For how long the child has waited for its thread to begin with it, if it still does.
+    pub fn waits_to_begin(&self) -> Option<Duration> {
+        let since = self.polled_since.load(Ordering::Acquire);
+        (since & NOT_BEGUN != 0).then(|| Duration::from_millis(clock::coarse_ms().saturating_sub(since ^ NOT_BEGUN)))
     }
 
     /// Whether it has its thread at this moment.
     pub fn is_at_work(&self) -> bool {
-        self.polled_since.load(Ordering::Acquire) != 0
+        is_time(self.polled_since.load(Ordering::Acquire))
     }
 
     pub fn count_success(&self) {
@@ -181,6 +190,11 @@ impl Life {
         let admitted = self.admitted.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
         admitted.ok().map(|_| Permit(Arc::clone(self)))
     }
+}
+
+/// Whether the mark is that of a poll.
+fn is_time(polled_since: u64) -> bool {
+    polled_since != 0 && polled_since & NOT_BEGUN == 0
 }
 
 /// A place in the queue of one life. It travels with the request, so that a caller who loses patience does not free

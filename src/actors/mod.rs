@@ -33,6 +33,7 @@ pub mod postgres;
 pub mod recovery_manager;
 pub mod root;
 pub mod run_news;
+mod run_writing;
 pub mod runner;
 pub mod runs;
 pub mod scribe;

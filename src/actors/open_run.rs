@@ -259,8 +259,7 @@ pub fn lessons_of(stored: StoredRun) -> Result<Vec<Lesson>, TakeUpError> {
 fn replay(stored: StoredRun) -> Result<(Run, Vec<Event>), TakeUpError> {
     let mut events = Vec::with_capacity(stored.rows.len());
     for (row, index) in stored.rows {
-        let event: RunEvent =
-            serde_json::from_value(row.body).map_err(|source| TakeUpError::Unreadable { seq: row.seq, source })?;
+        let event: RunEvent = row.body.read().map_err(|source| TakeUpError::Unreadable { seq: row.seq, source })?;
         events.push((row.at, event, index));
     }
     let mut run = Run::replay(stored.header.run, events.iter().map(|(at, event, _)| (*at, event.clone())))?;

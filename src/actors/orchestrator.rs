@@ -2,17 +2,19 @@
 //!
 //! ```text
 //! StartRun -> a seat among those for open runs -> a `Runner`, which makes the run durable and answers
-//! SteerRun, GetRun -> the runner of that run; a run that has ended gets one again, if it is to be undone or retried
+//! SteerRun, GetRun -> the runner of that run; a run without one, which ended or was given up, gets one again if what is
+//!                     wished can be done with it
 //! ```
 //! Who is open is known to all its lives (`runs`), so that runs go on while it is started anew. The journal is read
 //! once for each life of the supervisor of the runs, with whose end they all ended.
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseFuture};
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::actors::child::{ChildOptions, Place, Restart};
@@ -24,10 +26,12 @@ use crate::actors::keys_in_flight::KeysInFlight;
 use crate::actors::open_run::{left_alone, trigger_of};
 use crate::actors::runner::{CONFIRM, Runner, Setting, Steered};
 use crate::actors::runs::{Beginning, Recovered, Runs};
+use crate::actors::slot::Ref;
 use crate::ids::RunId;
 use crate::messages::orchestrator::{EngineStatus, GetEngineStatus, GetRun, StartError, StartRun, SteerRun, WatchRun};
 use crate::messages::port::AskError;
 use crate::messages::store::LoadRun;
+use crate::resilience::admission::Priority;
 
 /// Requests to one run that may wait.
 const QUEUE: usize = 64;
@@ -71,33 +75,69 @@ impl Nursery {
             vacancy.fill(run.to_string(), options, move || Runner::new(Arc::clone(&kept), setting.clone()));
         self.runs.list(&berth, runner, self.crowd.epoch());
         drop(berth);
-        unborn.start()
+        let runs = self.runs.clone();
+        let given_up = move |reason: &str| {
+            runs.note_need(run, true);
+            error!(
+                run.id = %run,
+                "run {run} stands still: its runner had {reason}. What is asked of the run (cancel, resume) and the \
+                 next start of the service try again"
+            );
+        };
+        unborn.when_given_up(given_up).start()
     }
 
-    /// Has a run that ended go on as wished. False: it cannot, or there is no such run.
-    async fn reopen(&self, SteerRun { run, wish, by }: SteerRun, epoch: i64) -> Result<bool, StartError> {
-        let loaded = self.setting.doors.load.ask(LoadRun(run)).await;
-        let loaded = loaded.map_err(|refusal| StartError::NotDurable { detail: refusal.to_string() })?;
-        let stored = loaded.map_err(|fault| StartError::NotDurable { detail: fault.to_string() })?;
-        let Some(stored) = stored.filter(|stored| stored.outcome.is_some() && stored.node == self.setting.node) else {
-            return Ok(false);
-        };
-        // Somebody else wished the same meanwhile.
-        if self.runs.runner(run).is_some() {
+    /// Has a run do as wished. False: it cannot, or there is no such run.
+    async fn steer(&self, wish: SteerRun, epoch: i64) -> Result<bool, StartError> {
+        if let Some(runner) = self.runs.runner(wish.run)
+            && let Some(steered) = self.ask(&runner, &wish).await
+        {
+            return steered;
+        }
+        let load = self.setting.doors.load.ask(LoadRun(wish.run)).await;
+        let stored = load.map_err(not_durable)?.map_err(not_durable)?;
+        let Some(stored) = stored.filter(|stored| stored.node == self.setting.node) else { return Ok(false) };
+        let has_ended = stored.outcome.is_some();
+        if has_ended && !wish.wish.reopens() {
             return Ok(false);
         }
+        // From here to its start nothing is awaited: nobody else can start it meanwhile.
+        if let Some(runner) = self.runs.runner(wish.run) {
+            return self.ask(&runner, &wish).await.unwrap_or_else(|| Err(unknown("the run has just ended")));
+        }
+        if self.runs.recovered().is_none_or(|recovered| recovered.life != self.crowd.epoch()) {
+            return Err(StartError::NotDurable { detail: "the open runs are being taken up".to_owned() });
+        }
         let (open, limit) = self.crowd.occupancy();
-        let vacancy = self.crowd.reserve().map_err(|_| StartError::TooMany { open, limit })?;
+        let vacancy = match has_ended {
+            true => self.crowd.reserve().map_err(|_| StartError::TooMany { open, limit })?,
+            // it was promised that it goes on
+            false => self.crowd.reserve_anyway(),
+        };
         let (asker, answer) = oneshot::channel();
-        let beginning = Beginning::Reopened { stored: Box::new(stored), trigger: trigger_of(wish, by), asker };
-        let begun = self.begin(vacancy, run, epoch, beginning).await;
-        begun.map_err(|refusal| StartError::NotDurable { detail: refusal.to_string() })?;
-        answer.await.unwrap_or_else(|_| Err(unknown("the run was started again before the database confirmed")))
+        let beginning = Beginning::Wished { trigger: trigger_of(wish.wish, wish.by), asker };
+        self.begin(vacancy, wish.run, epoch, beginning).await.map_err(not_durable)?;
+        let answered = tokio::time::timeout(CONFIRM, answer).await;
+        let answered = answered.map_err(|_| unknown("the database did not confirm in time"))?;
+        answered.unwrap_or_else(|_| Err(unknown("the run was started again before the database confirmed")))
+    }
+
+    /// Asks the runner of a run; none: the run has ended, and the runner is gone.
+    async fn ask(&self, runner: &Ref<Runner>, wish: &SteerRun) -> Option<Result<bool, StartError>> {
+        let priority = if wish.wish.is_urgent() { Priority::System } else { Priority::Normal };
+        let within = CONFIRM + Duration::from_secs(1);
+        match runner.port_for::<SteerRun>(priority).ask_within(wish.clone(), within).await {
+            Ok(steered) => Some(steered),
+            Err(AskError::Unavailable { .. }) if self.runs.let_go_of_ended(wish.run).await => None,
+            Err(refusal) if refusal.certainly_not_executed() => Some(Err(not_durable(refusal))),
+            Err(fault) => Some(Err(unknown(&fault.to_string()))),
+        }
     }
 
     /// Starts what the last start, or an earlier life of the supervisor of the runs, left open.
     async fn take_up(&self) -> Recovered {
         let life = self.crowd.epoch();
+        let is_first = self.runs.is_first_to_read_for(life);
         let (epoch, stored) = self.setting.doors.read_open().await;
         let count = stored.len();
         for stored in stored {
@@ -108,8 +148,9 @@ impl Nursery {
                     continue;
                 }
             };
-            let (run, mut beginning) = (stored.header.run, Beginning::Stored(Box::new(stored)));
-            // An earlier life of the orchestrator may have begun with this.
+            let run = stored.header.run;
+            // What an earlier life of the orchestrator has begun may have ended since the journal was read.
+            let mut beginning = if is_first { Beginning::Stored(Box::new(stored)) } else { Beginning::Unread };
             while !self.runs.is_open(run, life) {
                 let vacancy = self.crowd.reserve_anyway();
                 let Err(refusal) = self.begin(vacancy, run, epoch, beginning).await else { break };
@@ -170,7 +211,7 @@ impl Orchestrator {
         let (submitter, accepted) = oneshot::channel();
         let started = self.nursery.begin(vacancy, id, epoch, Beginning::Accepted { order, key, submitter });
         let answered = async move {
-            started.await.map_err(|refusal| StartError::NotDurable { detail: refusal.to_string() })?;
+            started.await.map_err(not_durable)?;
             accepted.await.unwrap_or_else(|_| Err(unknown("the run was started again before the database confirmed")))
         };
         Ok(async move {
@@ -178,37 +219,10 @@ impl Orchestrator {
             answered.unwrap_or_else(|_| Err(unknown("the database did not confirm in time")))
         })
     }
+}
 
-    /// Passes a wish on to the runner of the run; one that has ended gets a runner again, if the wish can be about such.
-    fn steer(&self, wish: SteerRun) -> Steered {
-        let epoch = match self.recovered() {
-            Ok(epoch) => epoch,
-            Err(not_yet) => return Box::pin(std::future::ready(Err(not_yet))),
-        };
-        let (nursery, run) = (self.nursery.clone(), wish.run);
-        Box::pin(async move {
-            let runs = nursery.runs.clone();
-            if runs.runner(run).is_none() && wish.wish.reopens() {
-                return nursery.reopen(wish, epoch).await;
-            }
-            let Some(runner) = runs.runner(run) else { return Ok(false) };
-            match runner.port::<SteerRun>().ask_within(wish.clone(), CONFIRM + Duration::from_secs(1)).await {
-                Ok(steered) => steered,
-                // It ended just now.
-                Err(AskError::Unavailable { .. }) if runs.let_go_of_ended(run).await => {
-                    if wish.wish.reopens() {
-                        nursery.reopen(wish, epoch).await
-                    } else {
-                        Ok(false)
-                    }
-                }
-                Err(refusal) if refusal.certainly_not_executed() => {
-                    Err(StartError::NotDurable { detail: refusal.to_string() })
-                }
-                Err(fault) => Err(unknown(&fault.to_string())),
-            }
-        })
-    }
+fn not_durable(cause: impl Display) -> StartError {
+    StartError::NotDurable { detail: cause.to_string() }
 }
 
 impl Actor for Orchestrator {
@@ -250,7 +264,8 @@ impl Handler<SteerRun> for Orchestrator {
     type Result = Steered;
 
     fn handle(&mut self, wish: SteerRun, _: &mut Ctx<Self>) -> Steered {
-        self.steer(wish)
+        let (nursery, epoch) = (self.nursery.clone(), self.recovered());
+        Box::pin(async move { nursery.steer(wish, epoch?).await })
     }
 }
 

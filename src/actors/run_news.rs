@@ -1,5 +1,6 @@
 //! Tells watchers how runs stand: a short form, a few times a second at most, never ahead of the journal.
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -16,7 +17,11 @@ use crate::workflow::step::Step;
 use crate::workflow::step_run::StepRun;
 
 /// Changes of one run within this time are told as one.
-pub const TOGETHER: Duration = Duration::from_millis(20);
+const TOGETHER: Duration = Duration::from_millis(20);
+/// The same while many runs change: eyes cannot follow them, and most end before they would be told of.
+const TOGETHER_AMONG_MANY: Duration = Duration::from_millis(250);
+/// So many runs with changes that are yet to be told are many.
+const MANY: usize = 16;
 /// Changes of different runs within this time are told together.
 const GATHER: Duration = Duration::from_millis(5);
 /// A run of more steps is shown by its counts alone.
@@ -31,6 +36,20 @@ const MOST_WAITING: usize = 100;
 pub struct RunNews {
     feed: Port<Publish>,
     waiting: Arc<Mutex<Waiting>>,
+    /// Runs that have changed and are about to tell it.
+    changed: Arc<AtomicUsize>,
+}
+
+/// That a run has changed and tells it after this time.
+pub struct Due {
+    pub after: Duration,
+    changed: Arc<AtomicUsize>,
+}
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        self.changed.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What is to be told: the newest of each run, in the order of the changes.
@@ -43,7 +62,14 @@ struct Waiting {
 
 impl RunNews {
     pub fn new(feed: Port<Publish>) -> Self {
-        RunNews { feed, waiting: Arc::default() }
+        RunNews { feed, waiting: Arc::default(), changed: Arc::default() }
+    }
+
+    /// When a run that has just changed should tell how it stands. To be kept until it does, or has ended.
+    pub fn due(&self) -> Due {
+        let others = self.changed.fetch_add(1, Ordering::Relaxed);
+        let after = if others < MANY { TOGETHER } else { TOGETHER_AMONG_MANY };
+        Due { after, changed: Arc::clone(&self.changed) }
     }
 
     /// Tells soon how the run stands, together with others. What the hub refuses is told once it is back: no later
@@ -149,7 +175,7 @@ fn shown(run: &Run) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use tokio::sync::mpsc;
 
@@ -183,6 +209,16 @@ mod tests {
         let (b, a) = (json!({ "status": "succeeded" }), json!({ "status": "failed" }));
         assert_eq!(told, [("b", &b), ("a", &a)], "the newest of each run, once");
         assert!(news.waiting.lock().events.is_empty() && !news.waiting.lock().is_pursued);
+    }
+
+    #[test]
+    fn a_few_runs_tell_their_changes_soon_and_many_less_often() {
+        let news = RunNews::new(Port::answering(|_| Ok(())));
+        let due: Vec<Due> = (0..MANY + 2).map(|_| news.due()).collect();
+        assert!(due[..MANY].iter().all(|due| due.after == TOGETHER));
+        assert!(due[MANY..].iter().all(|due| due.after == TOGETHER_AMONG_MANY));
+        drop(due);
+        assert_eq!(news.due().after, TOGETHER);
     }
 
     #[test]

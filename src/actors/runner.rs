@@ -5,7 +5,8 @@
 //! ```
 //! A run has at most one append under way; what is decided meanwhile goes into the next. While the database is away
 //! appends are repeated and the run stands still; nothing is answered that is not durable. A later life of the same
-//! run knows nothing: it reads the journal and goes on as after a restart of the service.
+//! run knows nothing: it reads the journal and goes on as after a restart of the service. How it writes is in
+//! `run_writing`.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +15,13 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MessageR
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::actors::context::Ctx;
-use crate::actors::engine_doors::{Confirmed, Doors, RETRY, unknown};
+use crate::actors::engine_doors::{Doors, unknown};
 use crate::actors::keys_in_flight::HeldKey;
 use crate::actors::open_run::{OpenRun, left_alone, trigger_of};
-use crate::actors::run_news::{RunNews, TOGETHER};
+use crate::actors::run_news::RunNews;
 use crate::actors::runs::{Beginning, Berth, Share};
 use crate::clock;
 use crate::ids::{NodeId, RunId};
@@ -31,7 +32,7 @@ use crate::toolkit::change::Call;
 use crate::toolkit::cx::CancelFlag;
 use crate::workflow::advance::{Acceptance, Advance, Effect, Trigger};
 use crate::workflow::plan::Priority;
-use crate::workflow::record::{StoreError, StoredRun};
+use crate::workflow::record::StoredRun;
 use crate::workflow::run::Run;
 use crate::workflow::status::RunStatus;
 
@@ -50,10 +51,12 @@ pub struct Setting {
 }
 
 pub struct Runner {
-    berth: Arc<Berth>,
-    setting: Setting,
+    pub(super) berth: Arc<Berth>,
+    pub(super) setting: Setting,
     /// None until the journal was read.
-    open: Option<OpenRun>,
+    pub(super) open: Option<OpenRun>,
+    /// How often in a row the append under way was tried in vain.
+    pub(super) in_vain: u32,
     running: Share,
     /// Runs that are not critical wait.
     holding_back: bool,
@@ -64,10 +67,10 @@ pub struct Runner {
 impl Runner {
     pub(super) fn new(berth: Arc<Berth>, setting: Setting) -> Self {
         let (running, holding_back) = (berth.share(), setting.restraint.borrow().hold_back);
-        Runner { berth, setting, open: None, running, holding_back, news_due: false }
+        Runner { berth, setting, open: None, in_vain: 0, running, holding_back, news_due: false }
     }
 
-    fn id(&self) -> RunId {
+    pub(super) fn id(&self) -> RunId {
         self.berth.run
     }
 
@@ -90,6 +93,7 @@ impl Runner {
     fn take_up(&mut self, stored: StoredRun, ctx: &mut Ctx<Self>) {
         match OpenRun::replay(stored) {
             Ok(mut open) => {
+                self.berth.note_need(false);
                 self.setting.doors.teach.hand_over(open.take_lessons());
                 let advance = open.run.resume(clock::wall());
                 self.open = Some(open);
@@ -103,36 +107,53 @@ impl Runner {
         }
     }
 
-    /// Does with a run that has ended what was wished, if that can be done.
-    fn reopen(
+    /// Does with a run that nobody carried what was wished, if that can be done.
+    fn begin_as_wished(
         &mut self,
-        stored: StoredRun,
         trigger: Trigger,
         asker: oneshot::Sender<Result<bool, StartError>>,
         ctx: &mut Ctx<Self>,
     ) {
-        let open = OpenRun::replay(stored);
-        if let Err(fault) = &open {
-            left_alone(self.id(), fault);
-        }
-        self.open = open.ok();
-        let steered = self.steer(trigger, ctx);
-        if self.open.as_ref().is_none_or(|open| open.run.is_finished()) {
-            ctx.stop();
-        }
-        // Who asked may have gone; what was wished is done all the same.
-        let answered = async move { drop(asker.send(steered.await)) };
-        actix_rt::spawn(answered);
+        self.read_journal(ctx, move |runner, stored, ctx| {
+            match stored {
+                Some(stored) if stored.outcome.is_none() => runner.take_up(stored, ctx),
+                Some(ended) => match OpenRun::replay(ended) {
+                    Ok(open) => runner.open = Some(open),
+                    Err(fault) => left_alone(runner.id(), &fault),
+                },
+                None => {}
+            }
+            let steered = match runner.open {
+                Some(_) => runner.steer(trigger, ctx),
+                None => Box::pin(std::future::ready(Err(unreadable()))),
+            };
+            let changes = runner.open.as_ref().is_some_and(|open| open.first_waiting().is_some());
+            if !changes && runner.open.as_ref().is_none_or(|open| open.run.is_finished()) {
+                ctx.stop();
+            }
+            // Who asked may have gone; what was wished is done all the same.
+            actix_rt::spawn(async move { drop(asker.send(steered.await)) });
+        });
     }
 
     /// Goes on from the journal, which an earlier life left.
-    fn read_journal(&mut self, ctx: &mut Ctx<Self>) {
+    fn go_on(&mut self, ctx: &mut Ctx<Self>) {
+        self.read_journal(ctx, |runner, stored, ctx| match stored {
+            Some(stored) if stored.outcome.is_none() => runner.take_up(stored, ctx),
+            // It ended, or it was never stored and nobody was promised anything.
+            _ => ctx.stop(),
+        });
+    }
+
+    fn read_journal(
+        &mut self,
+        ctx: &mut Ctx<Self>,
+        then: impl FnOnce(&mut Self, Option<StoredRun>, &mut Ctx<Self>) + 'static,
+    ) {
         let (doors, id) = (self.setting.doors.clone(), self.id());
         let reading = async move { doors.read(id).await };
         ctx.spawn(reading.into_actor(self).map(|read, runner, ctx| match read {
-            Ok(Some(stored)) if stored.outcome.is_none() => runner.take_up(stored, ctx),
-            // It ended, or it was never stored and nobody was promised anything.
-            Ok(_) => ctx.stop(),
+            Ok(stored) => then(runner, stored, ctx),
             Err(damaged) => {
                 left_alone(runner.id(), &damaged);
                 ctx.stop();
@@ -212,93 +233,13 @@ impl Runner {
         }
     }
 
-    fn write(&mut self, ctx: &mut Ctx<Self>) {
-        let Some(open) = &mut self.open else { return };
-        let append = match open.next_append(&self.setting.node, self.berth.epoch) {
-            Ok(Some(append)) => append,
-            Ok(None) => return,
-            Err(fault) => return ctx.fail(format!("its events cannot be written as JSON: {fault}")),
-        };
-        open.writing = true;
-        let doors = self.setting.doors.clone();
-        let rows = append.rows.len();
-        let writing = async move { doors.confirm(append).await };
-        ctx.spawn(writing.into_actor(self).map(move |confirmed, runner, ctx| runner.written(rows, confirmed, ctx)));
-    }
-
-    fn written(&mut self, rows: usize, confirmed: Confirmed, ctx: &mut Ctx<Self>) {
-        let id = self.id();
-        let Some(open) = &mut self.open else { return };
-        let fault = match confirmed {
-            Ok(appended) => {
-                open.writing = false;
-                let effects = open.confirmed(rows, &appended);
-                self.berth.progress.send_modify(|progress| progress.changes += 1);
-                self.setting.doors.teach.hand_over(open.take_lessons());
-                self.tell_watchers_soon(ctx);
-                for effect in effects {
-                    self.perform(effect, ctx);
-                }
-                return self.write(ctx);
-            }
-            Err(fault) => fault,
-        };
-        let detail = fault.to_string();
-        match fault {
-            StoreError::Fenced { .. } => {
-                return ctx.fail(format!("another service writes for node {}", self.setting.node));
-            }
-            StoreError::Unknown { .. } => open.doubt(),
-            StoreError::KeyTaken { run, same } => {
-                open.give_way(run, same);
-                return ctx.stop();
-            }
-            // A run that nobody was promised and that is certainly not stored is simply refused.
-            StoreError::Unreachable { .. } | StoreError::Refused { .. } if open.refuse(&detail) => return ctx.stop(),
-            StoreError::Refused { .. } => return self.compare_journal(detail, ctx),
-            StoreError::Unreachable { .. } | StoreError::Damaged { .. } => {}
-        }
-        warn!(run.id = %id, "run {id} waits for the database: {detail}");
-        self.write_again(ctx);
-    }
-
-    fn write_again(&mut self, ctx: &mut Ctx<Self>) {
-        ctx.run_later(RETRY, |runner, ctx| {
-            if let Some(open) = &mut runner.open {
-                open.writing = false;
-            }
-            runner.write(ctx);
-        });
-    }
-
-    /// Rows were refused: perhaps an earlier life, whose thread was held, has written what this one does not know of.
-    fn compare_journal(&mut self, detail: String, ctx: &mut Ctx<Self>) {
-        let (doors, id) = (self.setting.doors.clone(), self.id());
-        let reading = async move { doors.read(id).await };
-        ctx.spawn(reading.into_actor(self).map(move |read, runner, ctx| {
-            let first = runner.open.as_ref().and_then(OpenRun::first_waiting).map_or(usize::MAX, |seq| seq as usize);
-            match read {
-                Ok(Some(stored)) if stored.rows.len() > first => ctx.fail("its journal goes on without it"),
-                Ok(_) => {
-                    warn!(run.id = %id, "run {id} waits for the database: {detail}");
-                    runner.write_again(ctx);
-                }
-                Err(damaged) => {
-                    left_alone(id, &damaged);
-                    ctx.stop();
-                }
-            }
-        }));
-    }
-
-    fn perform(&mut self, effect: Effect, ctx: &mut Ctx<Self>) {
+    pub(super) fn perform(&mut self, effect: Effect, ctx: &mut Ctx<Self>) {
         let id = self.id();
         let Some(open) = &mut self.open else { return };
         match effect {
             Effect::Dispatch { step, agent, tool, attempt, input, call, timeout } => {
                 let cancel = open.begin(step.clone(), attempt);
                 let deadline = clock::now() + timeout;
-                let input = (*input).clone();
                 let order = RunStep { run: id, step: step.clone(), attempt, tool, call, input, deadline, cancel };
                 let doors = self.setting.doors.clone();
                 let dispatched = async move { doors.answer(&agent, order, timeout).await };
@@ -311,7 +252,7 @@ impl Runner {
             }
             Effect::Undo { step, agent, tool, attempt, plan, timeout } => {
                 let deadline = clock::now() + timeout;
-                let (call, input, cancel) = (Call::Undo(plan), Value::Null, CancelFlag::default());
+                let (call, input, cancel) = (Call::Undo(plan), Arc::new(Value::Null), CancelFlag::default());
                 let order = RunStep { run: id, step: step.clone(), attempt, tool, call, input, deadline, cancel };
                 let doors = self.setting.doors.clone();
                 let undone = async move { doors.answer(&agent, order, timeout).await };
@@ -353,9 +294,11 @@ impl Runner {
         }
     }
 
-    fn tell_watchers_soon(&mut self, ctx: &mut Ctx<Self>) {
+    pub(super) fn tell_watchers_soon(&mut self, ctx: &mut Ctx<Self>) {
         if !std::mem::replace(&mut self.news_due, true) {
-            ctx.run_later(TOGETHER, |runner, _| {
+            let due = self.setting.news.due();
+            ctx.run_later(due.after, move |runner, _| {
+                drop(due);
                 runner.news_due = false;
                 runner.tell_watchers();
             });
@@ -369,6 +312,10 @@ impl Runner {
     }
 }
 
+fn unreadable() -> StartError {
+    StartError::NotDurable { detail: "its journal cannot be read; the log of the service says why".to_owned() }
+}
+
 impl Actor for Runner {
     type Context = Ctx<Self>;
 
@@ -377,8 +324,8 @@ impl Actor for Runner {
         match self.berth.take_beginning() {
             Beginning::Accepted { order, key, submitter } => self.accept(order, key, submitter, ctx),
             Beginning::Stored(stored) => self.take_up(*stored, ctx),
-            Beginning::Reopened { stored, trigger, asker } => self.reopen(*stored, trigger, asker, ctx),
-            Beginning::Unread => self.read_journal(ctx),
+            Beginning::Wished { trigger, asker } => self.begin_as_wished(trigger, asker, ctx),
+            Beginning::Unread => self.go_on(ctx),
         }
     }
 }

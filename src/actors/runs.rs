@@ -29,6 +29,8 @@ struct Shared {
     open: RwLock<HashMap<RunId, Listed>>,
     running_steps: AtomicUsize,
     next_token: AtomicU64,
+    /// The life of the supervisor of the runs in which the journals were begun to be read. 0: none.
+    reading_for: AtomicU64,
     recovered: Mutex<Option<Recovered>>,
     /// Runs whose changes could not be undone.
     in_need: Mutex<BTreeSet<RunId>>,
@@ -59,9 +61,8 @@ pub(super) enum Beginning {
         submitter: oneshot::Sender<Result<RunId, StartError>>,
     },
     Stored(Box<StoredRun>),
-    /// It ended, and somebody wishes that it goes on.
-    Reopened {
-        stored: Box<StoredRun>,
+    /// Nobody carries it, since it ended or was given up, and somebody wishes something of it.
+    Wished {
         trigger: Trigger,
         asker: oneshot::Sender<Result<bool, StartError>>,
     },
@@ -89,6 +90,12 @@ pub(super) struct Share {
 impl Runs {
     pub(super) fn recovered(&self) -> Option<Recovered> {
         *self.0.recovered.lock()
+    }
+
+    /// Whether the journals are read for the first time for this life of the supervisor: later, a run that is not open
+    /// may have been, and have ended.
+    pub(super) fn is_first_to_read_for(&self, life: u64) -> bool {
+        self.0.reading_for.swap(life, Ordering::Relaxed) != life
     }
 
     pub(super) fn note_recovered(&self, recovered: Recovered) {

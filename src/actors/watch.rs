@@ -13,6 +13,8 @@ use crate::resilience::roster::Phase;
 
 /// How often threads and probes are looked at; everything else has its exact timer.
 const TICK: Duration = Duration::from_millis(100);
+/// Said of a child that shared its thread with one that holds it.
+pub(super) const GIVEN_UP: &str = "its thread was given up";
 
 impl Supervisor {
     pub(super) fn watch_every_tick(&mut self, ctx: &mut Ctx<Self>) {
@@ -38,7 +40,11 @@ impl Supervisor {
             return self.ended(index, Exit::Killed(reason), ctx);
         }
         if entry.generation != entry.home_generation() {
-            return self.follow_home(index, ctx);
+            return self.follow_home(index, GIVEN_UP, ctx);
+        }
+        if let Some(reason) = entry.not_begun(self.spec.children[index].stall) {
+            self.move_home(index, ctx);
+            return self.follow_home(index, &reason, ctx);
         }
         let lost = entry.breaker.as_mut().is_some_and(|breaker| {
             let limit = breaker.options().probe_timeout;
@@ -50,19 +56,16 @@ impl Supervisor {
     }
 
     /// Gives up the thread that a child holds or that is gone. Those who live there too follow at their next watch.
+    /// Also while all are stopped: the next life of this supervisor needs a thread that moves.
     pub(super) fn move_home(&mut self, index: usize, ctx: &mut Ctx<Self>) {
-        if self.roster.is_closed() {
-            return;
-        }
         let entry = &self.entries[index];
         let Some(Err(error)) = entry.kid.home().map(|home| home.move_from(entry.generation)) else { return };
         self.give_up(error.to_string(), ctx);
     }
 
-    /// The thread was given up because another child holds it: not this one's fault, so that nothing counts.
-    fn follow_home(&mut self, index: usize, ctx: &mut Ctx<Self>) {
+    /// The thread is held by another: not this child's fault, so that nothing counts.
+    fn follow_home(&mut self, index: usize, reason: &str, ctx: &mut Ctx<Self>) {
         let now = clock::now();
-        let reason = "its thread was given up";
         let leaving = matches!(self.roster.phase(index), Phase::Leaving { .. });
         let entry = &mut self.entries[index];
         entry.kill(reason, now);

@@ -79,7 +79,7 @@ impl History for StoreHistory {
 
 fn past_step(run: RunId, row: JournalRow) -> Option<PastStep> {
     let (Some(step), Some(agent), Some(tool)) = (row.step, row.agent, row.tool) else { return None };
-    let RunEvent::AttemptDone { result, .. } = serde_json::from_value(row.body).ok()? else { return None };
+    let RunEvent::AttemptDone { result, .. } = row.body.read().ok()? else { return None };
     let findings = result.findings.iter().filter_map(|finding| serde_json::to_value(finding).ok()).collect();
     Some(PastStep {
         run,

@@ -7,36 +7,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Digest, NodeId};
 
+/// Its fields are in the order of the canonical form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    pub at: DateTime<Utc>,
-    pub node: NodeId,
-    /// Number of this start of the service on its node.
-    pub epoch: i64,
     /// An agent id, `token:<id>`, `supervisor:<path>` or `service`.
     pub actor: String,
+    pub at: DateTime<Utc>,
+    /// A sentence for people, free of host data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Number of this start of the service on its node.
+    pub epoch: i64,
+    pub node: NodeId,
     /// `run.accepted`, `step.done`, `run.finished`, `child.exited`, `service.started` ...
     pub op: String,
-    /// The thing acted on: `run/<id>/step/<id>`, `agent/<id>` ...
-    pub subject: String,
     /// `ok`, `degraded`, `failed` ... in the words of the operation.
     pub outcome: String,
     /// SHA-256 of the canonical JSON of the full record, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Digest>,
-    /// A sentence for people, free of host data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
+    /// The thing acted on: `run/<id>/step/<id>`, `agent/<id>` ...
+    pub subject: String,
 }
 
 impl Entry {
     /// The leaf bytes.
     pub fn canonical(&self) -> Vec<u8> {
-        canonical(self)
+        serde_json::to_vec(self).unwrap_or_default()
     }
 }
 
-/// Canonical JSON of a value whose numbers are integers: `serde_json`'s map is sorted, its writer adds no space.
+/// Canonical JSON of any value whose numbers are integers: `serde_json`'s map is sorted, its writer adds no space.
 pub fn canonical(value: &impl Serialize) -> Vec<u8> {
     // Serialising a plain value into memory cannot fail; an empty leaf would be refused by every verifier.
     serde_json::to_value(value).and_then(|sorted| serde_json::to_vec(&sorted)).unwrap_or_default()
@@ -59,6 +60,8 @@ mod tests {
             payload: None,
             detail: None,
         };
+        let full = Entry { payload: Some(Digest([7; 32])), detail: Some("\u{1}é".into()), ..entry.clone() };
+        assert_eq!(full.canonical(), canonical(&full), "the fields are declared in another order");
         let text = String::from_utf8(entry.canonical()).expect("UTF-8");
         assert_eq!(
             text,

@@ -1,4 +1,5 @@
 //! What can be asked of an agent.
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix::Message;
@@ -18,7 +19,7 @@ pub struct RunStep {
     pub attempt: u32,
     pub tool: ToolId,
     pub call: Call,
-    pub input: Value,
+    pub input: Arc<Value>,
     pub deadline: Instant,
     pub cancel: CancelFlag,
 }

@@ -97,6 +97,11 @@ pub enum Wish {
 }
 
 impl Wish {
+    /// Is asked before other things that wait: it makes the run do less.
+    pub fn is_urgent(&self) -> bool {
+        matches!(self, Wish::Cancel { .. } | Wish::Pause)
+    }
+
     /// Can be wished of a run that has ended.
     pub fn reopens(&self) -> bool {
         matches!(self, Wish::Undo | Wish::Retry)

@@ -138,7 +138,7 @@ impl Work {
             (header, labels)
         });
         let encode = |mut row: JournalRow| {
-            let body = json_text(&std::mem::take(&mut row.body));
+            let body = storable(std::mem::take(&mut row.body).into_text());
             let leaf = row.entry.take().map(|entry| Leaf::of(&entry));
             Row { row, body, leaf }
         };
@@ -209,8 +209,18 @@ impl Leaf {
 /// JSON as PostgreSQL takes it: U+0000, which its text cannot hold, becomes U+2400, the picture of it.
 pub fn json_text(value: &Value) -> String {
     // `Value` prints as JSON, and cannot fail to.
-    let text = value.to_string();
-    if text.contains("\\u0000") { without_nul(value).to_string() } else { text }
+    storable(value.to_string())
+}
+
+fn storable(text: String) -> String {
+    if !text.contains("\\u0000") {
+        return text;
+    }
+    match serde_json::from_str(&text) {
+        Ok(value) => without_nul(&value).to_string(),
+        // No JSON: the database says so.
+        Err(_) => text,
+    }
 }
 
 fn without_nul(value: &Value) -> Value {

@@ -28,7 +28,7 @@ fn row(seq: u32, body: &str, audited: bool) -> JournalRow {
         agent: None,
         tool: None,
         status: None,
-        body: json!({ "said": body }),
+        body: json!({ "said": body }).into(),
         entry: audited.then(|| entry(body)),
     }
 }

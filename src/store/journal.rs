@@ -97,7 +97,7 @@ impl Raw {
             agent: name(agent).map_err(|bad| fault(bad.to_string()))?,
             tool: name(tool).map_err(|bad| fault(bad.to_string()))?,
             status,
-            body,
+            body: body.into(),
             entry: None,
         };
         let index = audit_index.map(u64::try_from).transpose();

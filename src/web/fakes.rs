@@ -44,6 +44,7 @@ use crate::web::tokens::Tokens;
 use crate::web::tools::Tools;
 use crate::web::workflows::Workflows;
 use crate::workflow::advance::{Answer, Trigger};
+use crate::workflow::body::Body;
 use crate::workflow::check::check;
 use crate::workflow::event::RunEvent;
 use crate::workflow::record::JournalRow;
@@ -194,7 +195,7 @@ pub fn stored() -> StoredRun {
             agent: None,
             tool: None,
             status: None,
-            body: serde_json::to_value(&event).expect("JSON"),
+            body: Body::of(&event).expect("JSON"),
             entry: None,
         };
         (row, (seq == last).then_some(9))

@@ -29,7 +29,7 @@ pub fn rebuilt(stored: StoredRun) -> Result<Run, ApiError> {
     let mut events = Vec::with_capacity(stored.rows.len());
     let mut indexes = Vec::new();
     for (row, index) in stored.rows {
-        let event: RunEvent = serde_json::from_value(row.body).map_err(|cause| unreadable(&cause))?;
+        let event: RunEvent = row.body.read().map_err(|cause| unreadable(&cause))?;
         indexes.extend(index.map(|index| (event.step().cloned(), index)));
         events.push((row.at, event));
     }

@@ -155,7 +155,8 @@ pub async fn show(
 async fn ended(deps: &Workflows, run: RunId, wait: Duration) -> Result<Option<api::run::Run>, ApiError> {
     Ok(match waiting::until_ended(&deps.watch, run, wait).await? {
         Waited::Ended(ended) => Some(shape(&ended, deps.node.clone())),
-        Waited::NotOpen => Some(current(deps, run).await?),
+        // Its runner is being started anew, unless it ended.
+        Waited::NotOpen => Some(current(deps, run).await?).filter(|run| run.finished.is_some()),
         Waited::StillOpen => None,
     })
 }

@@ -7,6 +7,7 @@ use crate::audit::entry::Entry;
 use crate::audit::entry::canonical;
 use crate::ids::Digest;
 use crate::ids::NodeId;
+use crate::workflow::body::Body;
 use crate::workflow::event::RunEvent;
 use crate::workflow::record::JournalRow;
 use crate::workflow::run::Run;
@@ -35,7 +36,7 @@ pub fn row_for(run: &Run, seq: u32, event: &RunEvent, writer: Writer<'_>) -> Res
             RunEvent::AttemptDone { result, .. } => Some(status_word(result.output.status).to_owned()),
             _ => None,
         },
-        body: serde_json::to_value(event)?,
+        body: Body::of(event)?,
         entry: entry_for(run, event, writer),
     })
 }

@@ -11,6 +11,7 @@ pub mod advance;
 mod answer;
 mod apply;
 pub mod backoff;
+pub mod body;
 mod change;
 pub mod check;
 mod check_names;

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::audit::entry::Entry;
 use crate::ids::{AgentId, Digest, NodeId, RunId, StepId, ToolId};
+use crate::workflow::body::Body;
 use crate::workflow::submission::Submission;
 
 /// Why a record was not kept or not found.
@@ -50,7 +51,7 @@ pub struct JournalRow {
     pub tool: Option<ToolId>,
     /// Of a finished attempt: the tool's status.
     pub status: Option<String>,
-    pub body: Value,
+    pub body: Body,
     /// The audit entry that is written in the same transaction.
     pub entry: Option<Entry>,
 }

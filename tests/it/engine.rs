@@ -14,6 +14,7 @@ use uuid::Uuid;
 use self::outside::*;
 
 mod faults;
+mod given_up;
 mod outside;
 
 fn append(kinds: &[&str]) -> Seen {

@@ -97,7 +97,7 @@ async fn a_repeated_append_stores_nothing_twice() {
     assert_eq!((stored.rows.len(), stored.status.as_str()), (3, "running"), "nor does it set the run back");
     assert_eq!(audit_entries::count(&readers, &node()).await, Ok(3));
 
-    let other = JournalRow { body: json!({"another": "body"}), ..row(1) };
+    let other = JournalRow { body: json!({"another": "body"}).into(), ..row(1) };
     let refused = asking.ask(go_on(run, vec![other])).await;
     assert!(matches!(refused, Err(StoreError::Refused { detail }) if detail.contains("row 1 of run")));
 }

@@ -107,7 +107,7 @@ impl Stage {
             attempt: 1,
             tool: ToolId::new(tool).expect("a tool id"),
             call,
-            input,
+            input: Arc::new(input),
             deadline: clock::now() + time,
             cancel: CancelFlag::default(),
         };

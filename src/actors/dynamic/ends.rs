@@ -9,6 +9,7 @@ use crate::actors::dynamic::member::Stage;
 use crate::actors::dynamic::member::Worker;
 use crate::actors::life::Exit;
 use crate::actors::supervisor::End;
+use crate::actors::watch::GIVEN_UP;
 use crate::clock;
 use crate::messages::supervision::ChildState;
 use crate::messages::supervision::Transition;
@@ -62,6 +63,15 @@ impl DynamicSupervisor {
         let Some(Member::Worker(worker)) = self.members.get_mut(&id) else { return };
         let delay = worker.entry.failed(worker.spec.backoff, now);
         let name = worker.entry.name.clone();
+        let most = self.spec.most_failures;
+        if worker.entry.failures > most {
+            let reason = format!("more than {most} failures in a row; the last: {reason}");
+            if let Some(tell) = &worker.spec.given_up {
+                tell(&reason);
+            }
+            self.say(id, Transition::GaveUp { reason }, ctx);
+            return self.let_go(id);
+        }
         if self.window.record(now) == Verdict::GiveUp {
             // it is not alive, and goes with the others
             worker.stage = Stage::Due(now);
@@ -69,17 +79,11 @@ impl DynamicSupervisor {
             let too_often = format!("more than {} restarts within {:?}", limit.max, limit.within);
             return self.give_up(format!("{too_often}; the last: {name} {reason}"), ctx);
         }
-        let most = self.spec.most_failures;
-        if worker.entry.failures > most {
-            let reason = format!("more than {most} failures in a row; the last: {reason}");
-            self.say(id, Transition::GaveUp { reason }, ctx);
-            return self.let_go(id);
-        }
         due_again(worker, now + delay);
         self.say(id, Transition::RestartIn { delay }, ctx);
     }
 
-    fn give_up(&mut self, reason: String, ctx: &mut Ctx<Self>) {
+    pub(super) fn give_up(&mut self, reason: String, ctx: &mut Ctx<Self>) {
         if self.end.is_some() {
             return;
         }
@@ -145,7 +149,11 @@ impl DynamicSupervisor {
         for (id, finding) in found {
             match finding {
                 Finding::Stalled(reason) => self.leave_thread(id, reason, ctx),
-                Finding::Deserted => self.follow_home(id, ctx),
+                Finding::Deserted => self.follow_home(id, GIVEN_UP, ctx),
+                Finding::NotBegun(reason) => {
+                    self.move_home(id, ctx);
+                    self.follow_home(id, &reason, ctx);
+                }
             }
             self.note(id);
         }
@@ -160,10 +168,8 @@ impl DynamicSupervisor {
     }
 
     /// Gives up the thread that a child holds or that is gone. Those who live there too follow at their next watch.
+    /// Also while all are stopped: the next life of this supervisor needs a thread that moves.
     fn move_home(&mut self, id: usize, ctx: &mut Ctx<Self>) {
-        if self.end.is_some() {
-            return;
-        }
         let Some(Member::Worker(worker)) = self.members.get(&id) else { return };
         let moved = worker.entry.kid.home().map(|home| home.move_from(worker.entry.generation));
         if let Some(Err(error)) = moved {
@@ -171,11 +177,10 @@ impl DynamicSupervisor {
         }
     }
 
-    /// The thread was given up because another child holds it: not this one's fault, so that nothing counts.
-    fn follow_home(&mut self, id: usize, ctx: &mut Ctx<Self>) {
+    /// The thread is held by another: not this child's fault, so that nothing counts.
+    fn follow_home(&mut self, id: usize, reason: &str, ctx: &mut Ctx<Self>) {
         let Some(Member::Worker(worker)) = self.members.get_mut(&id) else { return };
         let now = clock::now();
-        let reason = "its thread was given up";
         worker.entry.kill(reason, now);
         let leaves = matches!(worker.stage, Stage::Leaving { .. });
         if leaves || !worker.spec.restart.again_after(false) {

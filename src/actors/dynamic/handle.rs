@@ -144,6 +144,12 @@ impl Vacancy {
 }
 
 impl Unborn {
+    /// Has somebody told why, should this child alone be given up.
+    pub fn when_given_up(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.order.spec.given_up = Some(Box::new(tell));
+        self
+    }
+
     /// Has it started; the future says whether it was, and need not be waited for.
     pub fn start(self) -> impl Future<Output = Result<(), AskError>> + Send + 'static {
         let asked = self.supervisor.door(Priority::System).ask(self.order, PATIENCE);

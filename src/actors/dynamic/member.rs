@@ -59,6 +59,8 @@ pub(super) enum Finding {
     Stalled(String),
     /// Its thread was given up because another child holds it.
     Deserted,
+    /// Its thread is held by something that nobody watches any more.
+    NotBegun(String),
 }
 
 impl Member {
@@ -100,7 +102,8 @@ impl Worker {
     pub fn look(&self) -> Option<Finding> {
         self.entry.life.as_ref()?;
         let deserted = || (self.entry.generation != self.entry.home_generation()).then_some(Finding::Deserted);
-        self.entry.stalled(self.spec.stall).map(Finding::Stalled).or_else(deserted)
+        let not_begun = || self.entry.not_begun(self.spec.stall).map(Finding::NotBegun);
+        self.entry.stalled(self.spec.stall).map(Finding::Stalled).or_else(deserted).or_else(not_begun)
     }
 }
 

@@ -26,6 +26,7 @@ use crate::actors::dynamic::member::Member;
 use crate::actors::dynamic::member::Stage;
 use crate::actors::dynamic::member::worker;
 use crate::actors::entry::Entry;
+use crate::actors::home::HomeError;
 use crate::actors::life::Line;
 use crate::actors::life::News;
 use crate::actors::life::Note;
@@ -256,6 +257,10 @@ impl Handler<StartChild> for DynamicSupervisor {
             && let Some(Member::Worker(worker)) = self.members.remove(&id)
         {
             worker.entry.kid.shut(None, ChildState::Down, "it could not be started");
+        }
+        if let Err(NotStarted::NoThread(error @ HomeError::TooManyLost { .. })) = &begun {
+            // only a new process has its threads back
+            self.give_up(error.to_string(), ctx);
         }
         self.note(id);
         self.set_timer(ctx);

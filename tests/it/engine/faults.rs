@@ -169,7 +169,7 @@ fn a_run_whose_journal_went_on_without_it_reads_it_again() {
             agent: None,
             tool: None,
             status: None,
-            body: json!({ "kind": "paused", "by": "token:before" }),
+            body: json!({ "kind": "paused", "by": "token:before" }).into(),
             entry: None,
         };
         let append = AppendRun {

@@ -22,7 +22,7 @@ use dsmil::messages::store::{AppendRun, LoadRun};
 use dsmil::messages::supervision::Intervene;
 use dsmil::recovery::action::Restraint;
 use dsmil::toolkit::cx::CancelFlag;
-use dsmil::toolkit::output::Output;
+use dsmil::toolkit::output::{Output, Reason, Status};
 use dsmil::workflow::check::check;
 use dsmil::workflow::plan::Plan;
 use dsmil::workflow::record::{Appended, DamagedRun, RunPage, StoreError, StoredRun};
@@ -30,7 +30,7 @@ use dsmil::workflow::result::StepResult;
 use dsmil::workflow::step::{Choice, Doer, Task, ToolFacts};
 use dsmil::workflow::world::{AgentFacts, World};
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 /// What the store does with the appends that come, one after the other; those that follow are stored.
@@ -83,12 +83,14 @@ impl Outside {
 
     pub fn work(&self, order: &RunStep) -> StepResult {
         self.seen.lock().push(Seen::Step(order.step.to_string(), order.attempt));
-        StepResult {
-            output: Output::ok(order.input.clone(), Vec::new()),
-            findings: Vec::new(),
-            duration_ms: 1.0,
-            usage: None,
-        }
+        let fails = order.input["fail_at"] == json!(order.attempt);
+        let input = (*order.input).clone();
+        let output = if fails {
+            Output::without_data(Status::Failed, Reason::new("told", "cp.echo", "it was told to"))
+        } else {
+            Output::ok(input, Vec::new())
+        };
+        StepResult { output, findings: Vec::new(), duration_ms: 1.0, usage: None }
     }
 
     /// The learner cannot answer yet what it is asked `later`.
@@ -234,11 +236,18 @@ pub async fn ended(engine: &Ref<Orchestrator>, run: RunId) {
 }
 
 pub async fn start(engine: &Ref<Orchestrator>) -> Result<RunId, StartError> {
-    engine
-        .port()
-        .ask(StartRun { plan: plan(), by: "token:test".into(), carried: Vec::new(), submission: None })
-        .await
-        .expect("answered")
+    start_plan(engine, plan()).await
+}
+
+async fn start_plan(engine: &Ref<Orchestrator>, plan: Plan) -> Result<RunId, StartError> {
+    let order = StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None };
+    engine.port().ask(order).await.expect("answered")
+}
+
+/// Starts a run of this document.
+pub async fn start_of(engine: &Ref<Orchestrator>, document: &Value) -> RunId {
+    let plan = check(document, &world()).expect("a plan");
+    start_plan(engine, plan).await.expect("accepted")
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long it takes is no matter of the paused time")]

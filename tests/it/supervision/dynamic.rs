@@ -343,3 +343,56 @@ fn workers_of_a_supervisor_that_panics_end_with_it() {
         assert_eq!(tree.root.shutdown(s(5)).await.left_behind, [""; 0], "nobody is missed who went with it");
     });
 }
+
+/// Kills: a watchdog that looks only at who holds a thread, when that is a life whose supervisor is gone.
+#[test]
+fn a_child_on_a_thread_that_a_life_of_before_holds_moves_to_another() {
+    System::new().block_on(async {
+        let home = Home::start("shared").expect("a thread");
+        let on = || ChildOptions { stall: Some(ms(600)), restart: Restart::Transient, ..at(&home) };
+        let (tree, crowd) = grow_crowd(9, 3).await;
+        let board = Arc::<Board>::default();
+        let blocked = start(&crowd, "blocked", on(), &board).await;
+        until("service", async || blocked.port().ask(Count).await.is_ok()).await;
+        assert_eq!(blocked.port().ask_within(Block(s(4)), ms(20)).await, Err(AskError::Timeout));
+        assert_eq!(tree.intervene("crowd", Intervention::Inject(Fault::Panic)).await, Intervened::Done);
+        until("the next life of the crowd", async || crowd.epoch() == 2 && crowd_of(&tree).await.children == []).await;
+        tree.news();
+        let next = start(&crowd, "next", on(), &board).await;
+        assert_eq!(next.state(), ChildState::Up, "nobody can know better yet");
+        until("service", async || next.port().ask_within(Count, ms(50)).await.is_ok()).await;
+        assert_eq!((next.epoch(), home.lost()), (2, 1), "it did not wait for the thread to come back");
+        assert_eq!(crowd_of(&tree).await.restarts_in_window, 0, "it was not its fault");
+        let exited = "root/crowd/next#1 exited: its thread did not begin with it for";
+        assert!(tree.news().iter().any(|line| line.starts_with(exited)));
+    });
+}
+
+/// Kills: a supervisor that starts children for ever on a thread that nobody can leave.
+#[test]
+fn a_home_that_has_lost_too_many_threads_takes_nobody_in_and_the_fault_goes_up() {
+    System::new().block_on(async {
+        let home = Home::start("shared").expect("a thread");
+        let on = || ChildOptions { stall: Some(ms(100)), restart: Restart::Temporary, ..at(&home) };
+        let (tree, crowd) = grow_crowd(9, 9).await;
+        let board = Arc::<Board>::default();
+        for nth in 0..5 {
+            let child = start(&crowd, &format!("c{nth}"), on(), &board).await;
+            until("service", async || child.port().ask(Count).await.is_ok()).await;
+            assert_eq!(child.port().ask_within(Block(s(5)), ms(20)).await, Err(AskError::Timeout));
+            until("the loss of the thread", async || home.lost() == nth + 1).await;
+        }
+        until("the next life of the crowd", async || crowd.epoch() == 2).await;
+        let (_, unborn) = crowd.reserve().expect("a seat").fill("late", on(), || Worker::new(&Arc::default()));
+        let (reason, _) = refused(unborn.start().await);
+        assert!(reason.contains("has lost 5 threads"), "{reason}");
+        until("another life of the crowd", async || crowd.epoch() == 3).await;
+        until("the return of the threads", async || home.lost() == 0).await;
+        start(&crowd, "again", on(), &board).await;
+        drop(tree);
+    });
+}
+
+fn at(home: &Arc<Home>) -> ChildOptions {
+    ChildOptions::at(Place::Shared(Arc::clone(home)))
+}

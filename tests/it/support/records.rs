@@ -48,7 +48,7 @@ pub fn row(seq: u32) -> JournalRow {
         agent: Some("PACER".parse().expect("valid")),
         tool: Some("fs.manifest".parse().expect("valid")),
         status: Some("ok".into()),
-        body: json!({"seq": seq, "share": 0.25, "text": "a 'quoted' {brace} \u{1F600}"}),
+        body: json!({"seq": seq, "share": 0.25, "text": "a 'quoted' {brace} \u{1F600}"}).into(),
         entry: Some(entry("step.done")),
     }
 }

@@ -71,6 +71,11 @@ impl Dbos {
         self.server.take().map_or(Ok(()), |mut server| server.kill())
     }
 
+    /// The server and its PostgreSQL.
+    pub fn pids(&self) -> Vec<i32> {
+        self.server.iter().chain([&self.cluster.process]).map(Process::pid).collect()
+    }
+
     pub fn client(&self) -> Client {
         Client::dbos(Address { host: format!("127.0.0.1:{}", self.port), headers: String::new() })
     }
@@ -86,7 +91,13 @@ impl Cluster {
         fs::set_permissions(dir.path(), Permissions::from_mode(0o700))?;
         let command = |program: &str| {
             let mut command = Command::new(programs.join(program));
-            command.env_clear().env("LC_ALL", "C").current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command
+                .env_clear()
+                .env("LC_ALL", "C")
+                .current_dir("/")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
             if let Some(user) = &user {
                 command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
             }

@@ -18,6 +18,8 @@ pub struct Span {
 
 /// What came of one turn.
 pub struct Figures {
+    /// Workflows that were run, those that do not count included.
+    pub all: usize,
     pub per_second: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
@@ -26,12 +28,13 @@ pub struct Figures {
 /// One turn: so many clients, each with a connection of its own. The first fault of any of them ends it.
 pub async fn turn(client: &Client, workload: Workload, clients: usize, span: Span) -> Result<Figures> {
     let times = Rc::new(RefCell::new(Vec::new()));
-    let fault = Rc::new(Cell::new(None));
+    let (all_run, fault) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(None)));
     let begin = Instant::now() + span.warm_up;
     let end = begin + span.measured;
     let all = LocalSet::new();
     for _ in 0..clients {
-        let (times, fault, client) = (Rc::clone(&times), Rc::clone(&fault), client.clone());
+        let (times, all_run, fault, client) =
+            (Rc::clone(&times), Rc::clone(&all_run), Rc::clone(&fault), client.clone());
         all.spawn_local(async move {
             let work = async {
                 let mut connection = Connection::open(&client.address).await?;
@@ -42,6 +45,7 @@ pub async fn turn(client: &Client, workload: Workload, clients: usize, span: Spa
                     }
                     client.run(&mut connection, workload).await?;
                     let answered = Instant::now();
+                    all_run.set(all_run.get() + 1);
                     if asked >= begin && answered <= end {
                         times.borrow_mut().push(answered - asked);
                     }
@@ -64,5 +68,5 @@ pub async fn turn(client: &Client, workload: Workload, clients: usize, span: Spa
         times.get(place).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
     };
     let (p50_ms, p99_ms) = (at(0.5), at(0.99));
-    Ok(Figures { per_second: times.len() as f64 / span.measured.as_secs_f64(), p50_ms, p99_ms })
+    Ok(Figures { all: all_run.get(), per_second: times.len() as f64 / span.measured.as_secs_f64(), p50_ms, p99_ms })
 }

@@ -8,6 +8,7 @@ mod dbos;
 mod dbos_server;
 mod dsmil;
 mod http;
+mod listing;
 mod load;
 mod process;
 mod turns;
@@ -23,7 +24,7 @@ use client::{Trips, Workload};
 use dbos::Dbos;
 use dsmil::Dsmil;
 use load::Span;
-use turns::Case;
+use turns::{Case, Subject};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -36,7 +37,7 @@ const ONE: Case = Case {
 const MANY: Case = Case { what: "three steps in a row, 64 clients", clients: 64, ..ONE };
 const FAN_OUT: Case = Case { what: "sixteen steps at once, 1 client", workload: Workload::FanOut, ..ONE };
 const MANY_FAN_OUT: Case = Case { what: "sixteen steps at once, 16 clients", clients: 16, ..FAN_OUT };
-const SECTIONS: [&str; 5] = ["one", "many", "fan-out", "crash", "waiting"];
+const SECTIONS: [&str; 6] = ["one", "many", "fan-out", "crash", "waiting", "list"];
 
 fn main() -> ExitCode {
     let done = match env::var(dbos::ROLE) {
@@ -98,10 +99,14 @@ fn measure(asked: &Asked) -> Result<()> {
                 true => None,
                 false => Some(Dbos::start(&dbos::programs(&scripts)?, &dsmil.postgres_settings()?)?),
             };
-            let mut subjects = vec![("dsmil", dsmil.client(Trips::One)?)];
+            let ours = |name, trips| {
+                let processes = dsmil.pid().into_iter().collect();
+                Ok::<_, Box<dyn Error>>(Subject { name, client: dsmil.client(trips)?, processes })
+            };
+            let mut subjects = vec![ours("dsmil", Trips::One)?];
             if let Some(peer) = &peer {
-                subjects.push(("DBOS for Rust", peer.client()));
-                subjects.push(("dsmil, submit then wait", dsmil.client(Trips::Two)?));
+                subjects.push(Subject { name: "DBOS for Rust", client: peer.client(), processes: peer.pids() });
+                subjects.push(ours("dsmil, submit then wait", Trips::Two)?);
             }
             for (section, case) in [("one", ONE), ("many", MANY), ("fan-out", FAN_OUT), ("fan-out", MANY_FAN_OUT)] {
                 if wanted(section) {
@@ -114,6 +119,9 @@ fn measure(asked: &Asked) -> Result<()> {
         }
         if wanted("waiting") {
             waiting::wait(&Dsmil::start(program)?).await?;
+        }
+        if wanted("list") {
+            listing::list(&Dsmil::start(program)?).await?;
         }
         Ok(())
     })

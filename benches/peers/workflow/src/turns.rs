@@ -4,10 +4,37 @@ use std::time::Duration;
 use crate::Result;
 use crate::client::{Client, Workload};
 use crate::load::{Figures, Span, turn};
+use crate::process::{family, processor_time};
 
 const ROUNDS: usize = 3;
 /// What the last one left to be done in the background must not fall on the next.
 const BETWEEN: Duration = Duration::from_millis(500);
+
+/// Who takes turns.
+pub struct Subject {
+    pub name: &'static str,
+    pub client: Client,
+    /// The processes that do its work, with all that descend from them.
+    pub processes: Vec<i32>,
+}
+
+/// What a turn was like, and the processor time of one workflow in milliseconds, its database included.
+struct Taken {
+    figures: Figures,
+    cpu_ms: f64,
+}
+
+impl Subject {
+    async fn turn(&self, case: &Case) -> Result<Taken> {
+        let all: Vec<i32> = self.processes.iter().flat_map(|first| family(*first)).collect();
+        let before = processor_time(&all)?;
+        let taken = turn(&self.client, case.workload, case.clients, case.span).await;
+        let figures = taken.map_err(|fault| format!("{}: {fault}", self.name))?;
+        let cpu = processor_time(&all)?.saturating_sub(before);
+        let cpu_ms = cpu.as_secs_f64() * 1e3 / figures.all as f64;
+        Ok(Taken { figures, cpu_ms })
+    }
+}
 
 #[derive(Clone, Copy)]
 pub struct Case {
@@ -19,32 +46,35 @@ pub struct Case {
 
 impl Case {
     /// The first of the subjects is compared with the second.
-    pub async fn take_turns(&self, subjects: &[(&str, Client)]) -> Result<()> {
-        println!("\n{}: workflows a second, p50 ms, p99 ms; the median of {ROUNDS} turns", self.what);
-        let mut figures: Vec<Vec<Figures>> = subjects.iter().map(|_| Vec::new()).collect();
+    pub async fn take_turns(&self, subjects: &[Subject]) -> Result<()> {
+        println!("\n{}; the median of {ROUNDS} turns", self.what);
+        println!("  {:<26} {:>9} {:>9} {:>9} {:>9}", "", "a second", "p50 ms", "p99 ms", "cpu ms");
+        let mut turns: Vec<Vec<Taken>> = subjects.iter().map(|_| Vec::new()).collect();
         for _ in 0..ROUNDS {
-            for ((name, client), figures) in subjects.iter().zip(&mut figures) {
-                let taken = turn(client, self.workload, self.clients, self.span).await;
-                figures.push(taken.map_err(|fault| format!("{name}: {fault}"))?);
+            for (subject, turns) in subjects.iter().zip(&mut turns) {
+                turns.push(subject.turn(self).await?);
                 tokio::time::sleep(BETWEEN).await;
             }
         }
-        for ((name, _), figures) in subjects.iter().zip(&figures) {
-            let of = |part: fn(&Figures) -> f64| median(figures.iter().map(part).collect());
-            let (rate, p50, p99) = (of(|f| f.per_second), of(|f| f.p50_ms), of(|f| f.p99_ms));
-            let rates: Vec<String> = figures.iter().map(|f| format!("{:.0}", f.per_second)).collect();
-            println!("  {name:<26} {rate:>8.0} {p50:>8.2} {p99:>8.2}   (a second: {})", rates.join(", "));
+        for (subject, turns) in subjects.iter().zip(&turns) {
+            let [rate, p50, p99, cpu] = PARTS.map(|part| median(turns.iter().map(part).collect()));
+            let rates: Vec<String> = turns.iter().map(|turn| format!("{:.0}", turn.figures.per_second)).collect();
+            let rates = rates.join(", ");
+            println!("  {:<26} {rate:>9.0} {p50:>9.2} {p99:>9.2} {cpu:>9.2}   (a second: {rates})", subject.name);
         }
-        if let [ours, peer, ..] = figures.as_slice() {
-            let ratio = |part: fn(&Figures) -> f64| {
+        if let [ours, peer, ..] = turns.as_slice() {
+            let ratio = |part: fn(&Taken) -> f64| {
                 median(ours.iter().zip(peer).map(|(ours, peer)| part(ours) / part(peer)).collect())
             };
-            let (rate, p50, p99) = (ratio(|f| f.per_second), ratio(|f| f.p50_ms), ratio(|f| f.p99_ms));
-            println!("  {:<26} {rate:>8.2} {p50:>8.2} {p99:>8.2}", "ratio of the first two");
+            let [rate, p50, p99, cpu] = PARTS.map(ratio);
+            println!("  {:<26} {rate:>9.2} {p50:>9.2} {p99:>9.2} {cpu:>9.2}", "ratio of the first two");
         }
         Ok(())
     }
 }
+
+const PARTS: [fn(&Taken) -> f64; 4] =
+    [|turn| turn.figures.per_second, |turn| turn.figures.p50_ms, |turn| turn.figures.p99_ms, |turn| turn.cpu_ms];
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);

@@ -25,7 +25,13 @@ pub async fn wait(dsmil: &Dsmil) -> Result<()> {
     for (name, cost) in [("none of them", &before), ("with them", &with)] {
         println!("  {name:<26} {:>8.1} {:>22.2} {:>22.2}", cost.megabytes, cost.service, cost.others);
     }
-    println!("  {:<26} {:>8.1} {:>22.2} {:>22.2}", "difference", with.megabytes - before.megabytes, with.service - before.service, with.others - before.others);
+    println!(
+        "  {:<26} {:>8.1} {:>22.2} {:>22.2}",
+        "difference",
+        with.megabytes - before.megabytes,
+        with.service - before.service,
+        with.others - before.others
+    );
     Ok(())
 }
 
