@@ -17,20 +17,21 @@ CREATE TABLE ledger.schedules (
     UNIQUE (node, name)
 );
 
--- One row per moment at which a schedule was due. The key is what keeps it from firing twice, and the run's id, chosen
--- before the run is submitted, is how a later start finds out whether it was.
+-- One row per moment at which a schedule was due, stored before anything is done about it.
 CREATE TABLE ledger.schedule_firings (
     node        text        NOT NULL,
     schedule_id uuid        NOT NULL,
     due         timestamptz NOT NULL,
     epoch       bigint      NOT NULL,
-    run_id      uuid        NOT NULL,
+    -- what it started
+    run_id      uuid,
     -- whom a person's order came from; none: it was due
     ordered_by  text,
     state       text        NOT NULL CHECK (state IN ('due', 'started', 'skipped', 'missed', 'failed')),
     detail      text,
     PRIMARY KEY (node, schedule_id, due),
-    FOREIGN KEY (node, schedule_id) REFERENCES ledger.schedules ON DELETE CASCADE
+    FOREIGN KEY (node, schedule_id) REFERENCES ledger.schedules ON DELETE CASCADE,
+    CHECK ((run_id IS NOT NULL) = (state = 'started'))
 );
 
 -- what a starting service carries on with

@@ -131,7 +131,7 @@ mod tests {
 
     fn world() -> World {
         let tool = ToolId::new("cp.echo").expect("id");
-        let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false };
+        let facts = ToolFacts { repeatable: true, needs_evidence: false, learn: false, changes: false };
         let agent = AgentFacts { tools: vec![tool.clone()], timeout: Duration::from_secs(30) };
         World {
             agents: [(AgentId::new("TESTBED").expect("id"), agent)].into(),

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::ids::{RunId, ScheduleName};
 use crate::schedules::rules::Rules;
+use crate::workflow::submission::{BadKey, IdempotencyKey};
 
 /// A schedule as it is handed in.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +35,8 @@ pub struct Schedule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firing {
     pub due: DateTime<Utc>,
-    /// Chosen before the run is submitted.
-    pub run: RunId,
+    /// What it started.
+    pub run: Option<RunId>,
     /// Who had it run now; none: it was due.
     pub ordered_by: Option<String>,
     pub state: FiringState,
@@ -56,15 +57,6 @@ pub enum FiringState {
     Failed,
 }
 
-/// A firing with how its run stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fired {
-    pub schedule: Uuid,
-    pub firing: Firing,
-    /// The status of the run; none: there is no such run.
-    pub outcome: Option<String>,
-}
-
 /// A schedule and what an earlier life left undone of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kept {
@@ -73,6 +65,34 @@ pub struct Kept {
     pub due: Vec<Firing>,
     /// Runs that have not ended.
     pub open: Vec<RunId>,
+    /// The newest firing that was dealt with.
+    pub last: Option<Firing>,
+}
+
+impl Schedule {
+    /// On whose behalf its runs are started.
+    pub fn principal(&self) -> String {
+        principal(&self.name)
+    }
+
+    /// What keeps a firing from starting two runs, whatever dies when.
+    pub fn key(&self, due: DateTime<Utc>) -> Result<IdempotencyKey, BadKey> {
+        IdempotencyKey::parse(&key(self.id, due))
+    }
+}
+
+pub fn principal(name: &ScheduleName) -> String {
+    format!("schedule:{name}")
+}
+
+pub fn key(id: Uuid, due: DateTime<Utc>) -> String {
+    format!("{id}/{}", due.timestamp_micros())
+}
+
+impl Firing {
+    pub fn new(due: DateTime<Utc>) -> Self {
+        Firing { due, run: None, ordered_by: None, state: FiringState::Due, detail: None }
+    }
 }
 
 impl FiringState {

@@ -18,6 +18,7 @@ pub mod partitions;
 pub mod run_list;
 pub mod run_tags;
 pub mod runs;
+pub mod schedules;
 pub mod schema;
 pub mod status;
 pub mod submissions;
