@@ -72,12 +72,8 @@ fn wanted(args: CreateArgs) -> Result<Value, Failure> {
             schedule.insert(key.to_owned(), value.into());
         }
     }
-    let texts = [
-        ("name", args.name),
-        ("time_zone", args.time_zone),
-        ("catch_up", args.catch_up),
-        ("overlap", args.overlap),
-    ];
+    let texts =
+        [("name", args.name), ("time_zone", args.time_zone), ("catch_up", args.catch_up), ("overlap", args.overlap)];
     let texts = texts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
     schedule.extend(texts);
     if args.paused {

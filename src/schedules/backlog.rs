@@ -149,7 +149,8 @@ mod tests {
     #[test]
     fn years_of_seconds_are_not_walked_through() {
         let made = utc("1990-01-01T00:00:00Z");
-        let rules = Rules { timing: Timing::every(Duration::from_secs(1)).expect("long enough"), ..hourly(CatchUp::All) };
+        let rules =
+            Rules { timing: Timing::every(Duration::from_secs(1)).expect("long enough"), ..hourly(CatchUp::All) };
         let owed = backlog(&rules, made, made, utc("2026-01-01T00:00:00Z"));
         assert_eq!(owed.fire.len(), MOST);
     }

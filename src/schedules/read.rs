@@ -177,8 +177,16 @@ mod tests {
         let faults = read(&document, &world(), now()).expect_err("faults");
         let pointers: Vec<&str> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
         for pointer in [
-            "/name", "/workflow/steps/0/agent", "/workflow/steps/1", "/cron", "/every", "/time_zone", "/catch_up",
-            "/overlap", "/paused", "/crom",
+            "/name",
+            "/workflow/steps/0/agent",
+            "/workflow/steps/1",
+            "/cron",
+            "/every",
+            "/time_zone",
+            "/catch_up",
+            "/overlap",
+            "/paused",
+            "/crom",
         ] {
             assert!(pointers.contains(&pointer), "no {pointer} in {faults:#?}");
         }

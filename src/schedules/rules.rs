@@ -22,7 +22,10 @@ pub const SHORTEST: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq)]
 pub enum Timing {
     /// Five fields, or a nickname such as `@daily`.
-    Cron { text: String, pattern: Box<Cron> },
+    Cron {
+        text: String,
+        pattern: Box<Cron>,
+    },
     Every(Duration),
 }
 

@@ -39,7 +39,10 @@ async fn a_schedule_is_made_and_answered_with_where_it_is() {
     let made = ask(edges, request("POST /api/v1/schedules").set_payload(document().to_string())).await;
     assert_eq!((made.status, made.header("location")), (202, "/api/v1/schedules/nightly"));
     let made = made.json();
-    assert_eq!((&made["cron"], &made["overlap"], &made["catch_up"]), (&json!("0 3 * * *"), &json!("skip"), &json!("one")));
+    assert_eq!(
+        (&made["cron"], &made["overlap"], &made["catch_up"]),
+        (&json!("0 3 * * *"), &json!("skip"), &json!("one"))
+    );
     assert!(made["upcoming"][0].as_str().is_some_and(|next| next.contains("T03:00:00+0")), "{made}");
 }
 

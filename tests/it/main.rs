@@ -39,6 +39,8 @@ mod reference;
 #[cfg(test)]
 mod roster;
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod service_manager;
 #[cfg(test)]
 mod sessions;
