@@ -16,6 +16,7 @@ pub mod shipped;
 pub mod tree;
 pub mod tree_compute;
 pub mod tree_learner;
+pub mod tree_schedules;
 pub mod watch;
 
 use std::io;
@@ -192,11 +193,13 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
     let (hub_spec, hub) = tree::hub()?;
     let teach = Teach::new(learning.learner.port_for(Priority::Background));
     let feed = hub.port();
-    let (engine, orchestrator) =
+    let (mut engine, orchestrator) =
         tree::engine(&parts, &data, &members, &learning.learner, teach.clone(), feed, restraint)?;
 
     let scribe =
         Scribe::new(parts.node.clone(), data.writer.port_for(Priority::Critical), auditor.port_for(Priority::Critical));
+    let schedules = tree_schedules::schedules(&parts, &data, &readers, &orchestrator, &scribe)?;
+    engine.children.extend(schedules.specs);
     let (book, admitted) = watched::channel(None);
     let (access_spec, access) = tree::access(&parts, &readers, &scribe, book)?;
     let address = listener.local_addr().map_err(|source| PartsError::Listen { address: config.web.listen, source })?;
@@ -224,6 +227,8 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
         signer: &signer,
         auditor: &auditor,
         orchestrator: &orchestrator,
+        scheduler: &schedules.scheduler,
+        schedule_store: &schedules.store,
         agents: &members,
         learner: &learning.learner,
         teach,

@@ -32,6 +32,7 @@ pub type AgentId = Name<AgentKind>;
 pub type ToolId = Name<ToolKind>;
 pub type StepId = Name<StepKind>;
 pub type NodeId = Name<NodeKind>;
+pub type ScheduleName = Name<ScheduleKind>;
 pub type SignalName = Name<SignalKind>;
 
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub enum ToolKind {}
 pub enum StepKind {}
 #[derive(Debug)]
 pub enum NodeKind {}
+#[derive(Debug)]
+pub enum ScheduleKind {}
 #[derive(Debug)]
 pub enum SignalKind {}
 
@@ -90,6 +93,14 @@ impl Kind for NodeKind {
     fn admits(text: &str) -> bool {
         let first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         shaped(text, 64, first, |c| first(c) || c == '-')
+    }
+}
+
+impl Kind for ScheduleKind {
+    const KIND: &'static str = "name of a schedule";
+    const RULE: &'static str = "1 to 64 of a-z, 0-9 and `-`, starting with a letter or digit";
+    fn admits(text: &str) -> bool {
+        NodeKind::admits(text)
     }
 }
 

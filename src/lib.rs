@@ -3,7 +3,7 @@
 //! The map, from the core outwards; arrows of import point up this list only (`tests/it/tidy.rs`).
 //!
 //! * core, decisions without actors, IO or clock: [`ids`], [`toolkit`], [`agents`], [`workflow`], [`resilience`],
-//!   [`audit`], [`judges`], [`access`], [`alerts`], [`recovery`], [`feed`], [`api`]; and [`clock`], the one place that reads time
+//!   [`audit`], [`judges`], [`access`], [`alerts`], [`recovery`], [`feed`], [`schedules`], [`api`]; and [`clock`], the one place that reads time
 //! * adapters, one outside thing each: [`config`], [`logfiles`], [`artifacts`], [`secrets`], [`host`], [`webhook`], [`store`], [`tpm`], [`tools`], [`telemetry`]
 //!   [`audit`], [`judges`], [`learning`], [`api`]; and [`clock`], the one place that reads time
 //! * adapters, one outside thing each: [`config`], [`store`], [`tpm`], [`tools`], [`artifacts`], [`telemetry`]
@@ -34,6 +34,7 @@ pub mod logfiles;
 pub mod messages;
 pub mod recovery;
 pub mod resilience;
+pub mod schedules;
 pub mod secrets;
 pub mod store;
 pub mod telemetry;

@@ -29,8 +29,6 @@ use crate::store::tokens;
 
 /// Between two tries to read the tokens.
 const RETRY: Duration = Duration::from_millis(100);
-/// For the record of a change that holds already; after this the caller is answered, and the record is made later.
-const NOTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// None until the tokens have been read.
 pub type Shared = watch::Sender<Option<Arc<Book>>>;
@@ -118,7 +116,7 @@ impl Clerk {
             self.remove_bootstrap();
         }
         drop(turn);
-        self.note(deed(&by.to_string(), "token.created", &known)).await;
+        self.scribe.note_or_later(deed(&by.to_string(), "token.created", &known)).await;
         Ok(Created { fresh, known })
     }
 
@@ -135,7 +133,7 @@ impl Clerk {
         let revoked = self.change(|book| book.revoke(&id, now)).ok_or(AccessError::NotLoaded)?;
         drop(turn);
         if let Some(known) = book.token(&id) {
-            self.note(deed(&by.to_string(), "token.revoked", known)).await;
+            self.scribe.note_or_later(deed(&by.to_string(), "token.revoked", known)).await;
         }
         Ok(revoked)
     }
@@ -150,18 +148,6 @@ impl Clerk {
                 Err(fault) => warn!("the file of the bootstrap token was not removed: {fault}"),
             }
         });
-    }
-
-    /// Puts a change on record that holds already. An audit log that is away must not keep a new token from the one
-    /// who asked for it: nobody else ever learns its secret.
-    async fn note(&self, deed: Deed) {
-        let (scribe, op, subject) = (self.scribe.clone(), deed.op, deed.subject.clone());
-        let noting = actix_rt::spawn(async move { scribe.note(deed).await });
-        match tokio::time::timeout(NOTED_WITHIN, noting).await {
-            Ok(Ok(())) => {}
-            Ok(Err(fault)) => warn!(op, subject, "{op} of {subject} is not on record: {fault}"),
-            Err(_) => warn!(op, subject, "{op} of {subject} holds, and its record waits for the audit log"),
-        }
     }
 }
 
@@ -262,7 +248,7 @@ impl Handler<OpenSession> for Access {
             let (key, who) = opened?;
             let (actor, subject) = (who.to_string(), format!("node/{}", clerk.scribe.node));
             let detail = Some(format!("{} `{}`", who.role, who.name));
-            clerk.note(Deed { actor, op: "session.opened", subject, outcome: "ok", detail }).await;
+            clerk.scribe.note_or_later(Deed { actor, op: "session.opened", subject, outcome: "ok", detail }).await;
             Ok(key)
         };
         Box::pin(noting.into_actor(self))

@@ -14,6 +14,8 @@ use crate::messages::store::BeginEpoch;
 /// Between the first two tries to reach the auditor; doubled for each further one.
 const RETRY: Duration = Duration::from_millis(20);
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
+/// For the record of a change that holds already; after this whoever made it is answered, and the record is made later.
+const NOTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Who did what to what, and how it went.
 #[derive(Debug, Clone)]
@@ -60,6 +62,18 @@ impl Scribe {
         let (op, outcome) = (op.to_owned(), outcome.to_owned());
         let node = self.node.clone();
         self.record(Entry { at, node, epoch, actor, op, subject, outcome, payload: None, detail }).await;
+    }
+
+    /// Puts a change on record that holds already. An audit log that is away must not keep the one who made it from the
+    /// answer.
+    pub async fn note_or_later(&self, deed: Deed) {
+        let (scribe, op, subject) = (self.clone(), deed.op, deed.subject.clone());
+        let noting = actix_rt::spawn(async move { scribe.note(deed).await });
+        match tokio::time::timeout(NOTED_WITHIN, noting).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => warn!(op, subject, "{op} of {subject} is not on record: {fault}"),
+            Err(_) => warn!(op, subject, "{op} of {subject} holds, and its record waits for the audit log"),
+        }
     }
 
     /// A deed of the service itself, on its node.

@@ -12,5 +12,6 @@ pub mod learner;
 pub mod playbook;
 pub mod problem;
 pub mod run;
+pub mod schedule;
 pub mod supervision;
 pub mod tool;

@@ -20,6 +20,8 @@ use crate::actors::interventions::recorded;
 use crate::actors::learner::Learner;
 use crate::actors::orchestrator::Orchestrator;
 use crate::actors::root::RootHandle;
+use crate::actors::schedule_store::ScheduleStore;
+use crate::actors::scheduler::Scheduler;
 use crate::actors::scribe::Scribe;
 use crate::actors::signer::Signer;
 use crate::actors::slot::Ref;
@@ -44,6 +46,7 @@ use crate::web::hosts::Hosts;
 use crate::web::learner::Learner as LearnerRoutes;
 use crate::web::playbooks::Playbooks;
 use crate::web::routes::Edges;
+use crate::web::schedules::Schedules;
 use crate::web::server::server;
 use crate::web::sessions::Sessions;
 use crate::web::stream::Stream;
@@ -59,6 +62,8 @@ pub struct Doors<'a> {
     pub signer: &'a Ref<Signer>,
     pub auditor: &'a Ref<Auditor>,
     pub orchestrator: &'a Ref<Orchestrator>,
+    pub scheduler: &'a Ref<Scheduler>,
+    pub schedule_store: &'a Ref<ScheduleStore>,
     pub agents: &'a BTreeMap<AgentId, Ref<Agent>>,
     pub learner: &'a Ref<Learner>,
     pub teach: Teach,
@@ -136,6 +141,8 @@ pub fn edges(
         signer,
         auditor,
         orchestrator,
+        scheduler,
+        schedule_store,
         agents,
         learner,
         teach,
@@ -172,6 +179,16 @@ pub fn edges(
             list: reader.port(),
             find: submissions.port(),
             node: parts.node.clone(),
+        },
+        schedules: Schedules {
+            create: scheduler.port(),
+            list: scheduler.port(),
+            get: scheduler.port(),
+            pause: scheduler.port(),
+            run: scheduler.port(),
+            delete: scheduler.port(),
+            firings: schedule_store.port(),
+            world: Arc::clone(&parts.world),
         },
         agents: Agents {
             catalog: Arc::clone(&parts.catalog),

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::access::role::Role;
 use crate::cli::args_alerts::AlertsCommand;
 use crate::cli::args_runs::RunsCommand;
+use crate::cli::args_schedules::SchedulesCommand;
 use crate::cli::args_supervision::{FaultArgs, SupervisionArgs};
 
 /// Control plane for a secured Linux host: supervised agents, durable workflows, a TPM-signed audit log.
@@ -66,6 +67,9 @@ pub enum Command {
     /// Runs of workflows
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Workflows that are run again and again
+    #[command(subcommand)]
+    Schedules(SchedulesCommand),
     /// The agents
     #[command(subcommand)]
     Agents(AgentsCommand),
@@ -342,6 +346,10 @@ mod tests {
             "runs list --agent PACER --label team:red --label a:b --since 2026-11-25T00:00:00Z",
             "submit flow.yaml --idempotency-key k",
             "runs watch 0190f5a2-0000-7000-8000-000000000000",
+            "schedules list",
+            "schedules create flow.yaml --cron @daily --time-zone Europe/Berlin --overlap queue",
+            "schedules create host-baseline --every 6h --catch-up all --paused --name b",
+            "schedules run nightly",
             "agents run PACER",
             "agents predict disk --context kind=smart",
             "supervision --watch",

@@ -12,6 +12,7 @@ pub mod alerts;
 pub mod args;
 pub mod args_alerts;
 pub mod args_runs;
+pub mod args_schedules;
 pub mod args_supervision;
 pub mod audit;
 pub mod child;
@@ -26,6 +27,7 @@ mod over_the_wire;
 pub mod playbooks;
 pub mod render;
 pub mod runs;
+pub mod schedules;
 pub mod serve;
 pub mod shell;
 pub mod submit;
@@ -61,6 +63,7 @@ fn carry_out(shell: &Shell, command: Command) -> Result<ExitCode, Failure> {
         Command::Tools(command) => tools::tools(shell, command),
         Command::Playbooks(command) => playbooks::playbooks(shell, command),
         Command::Audit(command) => audit::audit(shell, command),
+        Command::Schedules(command) => schedules::schedules(shell, command),
         Command::Alerts(command) => alerts::alerts(shell, command),
         Command::Token(command) => token::token(shell, command),
         Command::Cpu => cpu::cpu(shell),

@@ -25,6 +25,7 @@ use crate::api::playbook::Playbook;
 use crate::api::playbook::Playbooks;
 use crate::api::run::Run;
 use crate::api::run::Runs;
+use crate::api::schedule::{Deleted, Ordered, Schedule, Schedules, ShownSchedule};
 use crate::api::supervision::{Drill, Drilled, Node};
 use crate::api::tool::Tool;
 use crate::api::tool::Tools;
@@ -105,6 +106,31 @@ impl Client {
 
     pub async fn approve(&self, id: &str, step: &str, verdict: &Value) -> Result<Accepted, ClientError> {
         self.post(&format!("/api/v1/workflows/{}/steps/{}/approve", encoded(id), encoded(step)), Some(verdict)).await
+    }
+
+    pub async fn schedules(&self) -> Result<Schedules, ClientError> {
+        self.get("/api/v1/schedules").await
+    }
+
+    pub async fn schedule(&self, which: &str) -> Result<ShownSchedule, ClientError> {
+        self.get(&format!("/api/v1/schedules/{}", encoded(which))).await
+    }
+
+    pub async fn create_schedule(&self, wanted: &Value) -> Result<Schedule, ClientError> {
+        self.post("/api/v1/schedules", Some(wanted)).await
+    }
+
+    /// `pause` or `resume`.
+    pub async fn set_schedule(&self, which: &str, how: &str) -> Result<Schedule, ClientError> {
+        self.post(&format!("/api/v1/schedules/{}/{how}", encoded(which)), None).await
+    }
+
+    pub async fn run_schedule(&self, which: &str) -> Result<Ordered, ClientError> {
+        self.post(&format!("/api/v1/schedules/{}/run", encoded(which)), None).await
+    }
+
+    pub async fn delete_schedule(&self, which: &str) -> Result<Deleted, ClientError> {
+        self.delete(&format!("/api/v1/schedules/{}", encoded(which))).await
     }
 
     pub async fn agents(&self) -> Result<Agents, ClientError> {

@@ -13,6 +13,8 @@ pub mod learner;
 pub mod orchestrator;
 pub mod outcome;
 pub mod port;
+pub mod schedule_store;
+pub mod scheduler;
 pub mod signer;
 pub mod store;
 pub mod supervision;

@@ -16,10 +16,12 @@ use crate::messages::learner::LearnError;
 use crate::messages::learner::LearnerStatus;
 use crate::messages::orchestrator::EngineStatus;
 use crate::messages::orchestrator::StartError;
+use crate::messages::scheduler::{ScheduleError, View};
 use crate::messages::signer::LogKey;
 use crate::messages::signer::SignError;
 use crate::messages::supervision::{Intervened, Node};
 use crate::messages::tpm::TpmAddress;
+use crate::schedules::record::Firing;
 use crate::toolkit::cx::Quote;
 use crate::toolkit::cx::Signed;
 use crate::toolkit::output::Status;
@@ -112,6 +114,8 @@ impl Outcome for Quote {}
 impl Outcome for Intervened {}
 impl Outcome for Ranking {}
 impl Outcome for Stay {}
+impl Outcome for View {}
+impl Outcome for (View, Firing) {}
 
 impl Outcome for AgentStats {
     const CLASS: Class = A_LOOK;
@@ -232,6 +236,13 @@ impl ErrorClass for AccessError {
             | AccessError::LastAdmin(_)
             | AccessError::NotAdmitted => Class::Ignored,
         }
+    }
+}
+
+impl ErrorClass for ScheduleError {
+    /// The store has a breaker of its own; the rest is the caller's.
+    fn class(&self) -> Class {
+        Class::Ignored
     }
 }
 

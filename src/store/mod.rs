@@ -19,6 +19,7 @@ mod retention;
 pub mod run_list;
 pub mod run_tags;
 pub mod runs;
+pub mod schedules;
 pub mod schema;
 pub mod status;
 pub mod submissions;

@@ -54,7 +54,7 @@ pub(super) async fn begin_session(connection: &mut Connection, node: &NodeId, ep
     }
 }
 
-async fn newest_epoch(connection: &mut Connection, node: &NodeId) -> Result<i64, StoreError> {
+pub(super) async fn newest_epoch(connection: &mut Connection, node: &NodeId) -> Result<i64, StoreError> {
     let found: Option<Pass> = sql_query("SELECT epoch, session FROM ledger.nodes WHERE node = $1")
         .bind::<Text, _>(node.as_str())
         .get_result(connection)

@@ -20,7 +20,8 @@ pub const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// So many that are out of date are deleted by one statement, so that no commit waits for it.
 const SWEEP: i64 = 5_000;
 
-/// Keys that are older than this are free again.
+/// Keys that are older than this are free again; those of schedules only when the firing is settled (`schedules`), for
+/// it may be repeated after any time.
 fn cutoff(kept: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(kept)
         .ok()
@@ -88,9 +89,11 @@ pub(super) async fn look_up(
     let (principals, keys): (Vec<&str>, Vec<&str>) = keys.iter().copied().unzip();
     let found: Vec<Raw> = sql_query(
         "WITH freed AS (DELETE FROM ledger.submissions s USING unnest($2, $3) AS u (principal, key) \
-            WHERE s.node = $1 AND s.principal = u.principal AND s.key = u.key AND s.at <= $4) \
+            WHERE s.node = $1 AND s.principal = u.principal AND s.key = u.key AND s.at <= $4 \
+            AND s.principal NOT LIKE 'schedule:%') \
          SELECT s.principal, s.key, s.run_id, s.body_hash FROM ledger.submissions s \
-         JOIN unnest($2, $3) AS u (principal, key) USING (principal, key) WHERE s.node = $1 AND s.at > $4",
+         JOIN unnest($2, $3) AS u (principal, key) USING (principal, key) WHERE s.node = $1 \
+            AND (s.at > $4 OR s.principal LIKE 'schedule:%')",
     )
     .bind::<Text, _>(node.as_str())
     .bind::<Array<Text>, _>(principals)
@@ -105,7 +108,8 @@ pub(super) async fn look_up(
 pub(super) async fn sweep(connection: &mut Connection, node: &NodeId, kept: Duration) -> bool {
     let deleted = sql_query(
         "DELETE FROM ledger.submissions WHERE ctid = ANY (ARRAY( \
-            SELECT ctid FROM ledger.submissions WHERE node = $1 AND at <= $2 ORDER BY at LIMIT $3))",
+            SELECT ctid FROM ledger.submissions WHERE node = $1 AND at <= $2 AND principal NOT LIKE 'schedule:%' \
+            ORDER BY at LIMIT $3))",
     )
     .bind::<Text, _>(node.as_str())
     .bind::<Timestamptz, _>(cutoff(kept))

@@ -18,6 +18,7 @@ use crate::messages::auditor::AuditError;
 use crate::messages::learner::LearnError;
 use crate::messages::orchestrator::StartError;
 use crate::messages::port::AskError;
+use crate::messages::scheduler::ScheduleError;
 use crate::messages::signer::SignError;
 use crate::workflow::record::StoreError;
 use crate::workflow::submission::IdempotencyKey;
@@ -35,6 +36,8 @@ pub enum ApiError {
     TooSlow { within: Duration },
     #[error("the workflow has {}", if .0.len() == 1 { "a fault".to_owned() } else { format!("{} faults", .0.len()) })]
     Faults(Vec<Fault>),
+    #[error("the schedule has {}", if .0.len() == 1 { "a fault".to_owned() } else { format!("{} faults", .0.len()) })]
+    BadSchedule(Vec<Fault>),
     #[error(
         "a valid token is needed: `Authorization: Bearer TOKEN`; the first one is in `admin.token` in the data directory until `dsmil token create` has made another"
     )]
@@ -65,6 +68,8 @@ pub enum ApiError {
     Ask(#[from] AskError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -99,6 +104,9 @@ impl ApiError {
             ApiError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             ApiError::TooSlow { .. } => (StatusCode::REQUEST_TIMEOUT, "too-slow", "The body came too slowly"),
             ApiError::Faults(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-workflow", "The workflow is not valid"),
+            ApiError::BadSchedule(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-schedule", "The schedule is not valid")
+            }
             ApiError::NoToken => (StatusCode::UNAUTHORIZED, "no-token", "A token is needed"),
             ApiError::NotAllowed { .. } => (StatusCode::FORBIDDEN, "not-allowed", "The role does not suffice"),
             ApiError::ForeignOrigin => (StatusCode::FORBIDDEN, "foreign-origin", "Wrong origin"),
@@ -113,6 +121,7 @@ impl ApiError {
                 "The Idempotency-Key was used for another body",
             ),
             ApiError::Start(StartError::KeyInFlight) => return in_flight(),
+            ApiError::Schedule(cause) => return of_schedule(cause),
             ApiError::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "Wrong method"),
             ApiError::TooManySessions { .. } => return later("too-many-sessions", "Too many live feeds are open"),
             ApiError::Ask(cause) => return of_ask(cause),
@@ -134,7 +143,7 @@ impl ApiError {
     fn problem(&self) -> Problem {
         let Verdict { status, kind, title, retry_after } = self.verdict();
         let errors = match self {
-            ApiError::Faults(faults) => faults.clone(),
+            ApiError::Faults(faults) | ApiError::BadSchedule(faults) => faults.clone(),
             _ => Vec::new(),
         };
         Problem {
@@ -166,6 +175,18 @@ fn of_access(cause: &AccessError) -> Verdict {
         AccessError::NotLoaded => return later("starting", "The service is being started"),
         AccessError::Store(_) => return later("store", "The database is not available"),
         AccessError::NoRandom { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "fault", "The service failed"),
+    };
+    Verdict { status, kind, title, retry_after: None }
+}
+
+fn of_schedule(cause: &ScheduleError) -> Verdict {
+    let (status, kind, title) = match cause {
+        ScheduleError::NoSuch(_) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+        ScheduleError::NameTaken(_) => (StatusCode::CONFLICT, "name-taken", "The name is taken"),
+        ScheduleError::TooMany(_) => (StatusCode::CONFLICT, "too-many-schedules", "There are too many schedules"),
+        ScheduleError::NotRead => return later("starting", "The service is being started"),
+        ScheduleError::Store(_) => return later("store", "The database is not available"),
+        ScheduleError::NotDurable { .. } => return later("not-durable", "It was not made durable"),
     };
     Verdict { status, kind, title, retry_after: None }
 }

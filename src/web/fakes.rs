@@ -37,6 +37,7 @@ use crate::web::hosts::Hosts;
 use crate::web::learner::Learner;
 use crate::web::playbooks::Playbooks;
 use crate::web::routes::Edges;
+use crate::web::schedules::Schedules;
 use crate::web::sessions::Sessions;
 use crate::web::stream::Stream;
 use crate::web::supervision::Supervision;
@@ -111,6 +112,16 @@ pub fn edges() -> Edges {
             find: shut(),
             world: Arc::clone(&world),
             node: NodeId::new("n1").expect("a node id"),
+        },
+        schedules: Schedules {
+            create: shut(),
+            list: shut(),
+            get: shut(),
+            pause: shut(),
+            run: shut(),
+            delete: shut(),
+            firings: shut(),
+            world: Arc::clone(&world),
         },
         agents: Agents {
             catalog: Arc::clone(&catalog),

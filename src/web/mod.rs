@@ -25,6 +25,7 @@ pub mod route;
 pub mod routes;
 pub mod run_list;
 pub mod run_shape;
+pub mod schedules;
 pub mod server;
 pub mod sessions;
 pub mod steering;

@@ -42,6 +42,8 @@ use crate::web::route::Access;
 use crate::web::route::{ADMIN, OPERATOR, VIEWER};
 use crate::web::route::{Method, Resource, at, delete, get, post};
 use crate::web::run_list;
+use crate::web::schedules;
+use crate::web::schedules::Schedules;
 use crate::web::sessions;
 use crate::web::sessions::Sessions;
 use crate::web::steering;
@@ -77,6 +79,7 @@ pub struct Edges {
     pub alerts: Alerts,
     pub stream: Stream,
     pub workflows: Workflows,
+    pub schedules: Schedules,
     pub agents: Agents,
     pub learner: Learner,
     pub compute: Compute,
@@ -89,7 +92,7 @@ pub struct Edges {
 
 /// Every address in one list.
 pub fn table() -> Vec<Resource> {
-    vec![
+    let mut all = vec![
         at("/", [get(Anyone, "The dashboard").to(pages::page)]),
         at("/{page:agents|workflows|alerts|audit}", [get(Anyone, "A page of the dashboard").to(pages::page)]),
         at("/{page:agents|workflows}/{id}", [get(Anyone, "A page of the dashboard").to(pages::page)]),
@@ -316,7 +319,9 @@ pub fn table() -> Vec<Resource> {
             "/api/v1/stream-tickets",
             [post(VIEWER, "A ticket for one connection to the feed").gives::<Ticket>(CREATED).to(sessions::ticket)],
         ),
-    ]
+    ];
+    all.extend(schedules::routes());
+    all
 }
 
 pub fn configure(config: &mut ServiceConfig, edges: Edges) {
@@ -328,6 +333,7 @@ pub fn configure(config: &mut ServiceConfig, edges: Edges) {
         .app_data(Data::new(edges.alerts))
         .app_data(Data::new(edges.stream))
         .app_data(Data::new(edges.workflows))
+        .app_data(Data::new(edges.schedules))
         .app_data(Data::new(edges.agents))
         .app_data(Data::new(edges.learner))
         .app_data(Data::new(edges.compute))

@@ -126,6 +126,14 @@ impl Plan {
         Plan(Arc::new(Checked { outline, graph: graph.clone(), may_roll_back: *may_roll_back }))
     }
 
+    /// The same with one more label, which takes the place of one of its name.
+    pub fn labelled(&self, label: &str, value: &str) -> Self {
+        let Checked { outline, graph, may_roll_back } = &*self.0;
+        let mut outline = outline.clone();
+        outline.labels.insert(label.to_owned(), value.to_owned());
+        Plan(Arc::new(Checked { outline, graph: graph.clone(), may_roll_back: *may_roll_back }))
+    }
+
     pub fn name(&self) -> &str {
         &self.0.outline.name
     }

@@ -44,6 +44,8 @@ mod reference;
 mod retention;
 mod roster;
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod service_manager;
 #[cfg(test)]
 mod sessions;

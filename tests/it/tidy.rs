@@ -25,6 +25,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("agents", &["ids", "toolkit", "resilience"]),
     ("judges", &["ids", "toolkit"]),
     ("workflow", &["ids", "toolkit", "access", "agents", "audit", "judges", "resilience"]),
+    ("schedules", &["ids", "toolkit", "workflow"]),
     ("compute", &["ids", "audit"]),
     ("learning", &["ids", "toolkit", "agents", "workflow"]),
     (
@@ -41,6 +42,7 @@ const CORE: &[(&str, &[&str])] = &[
             "judges",
             "resilience",
             "workflow",
+            "schedules",
             "learning",
             "compute",
         ],

@@ -7,6 +7,7 @@ pub mod cpu;
 pub mod playbook;
 pub mod prediction;
 pub mod run;
+pub mod schedule;
 pub mod supervision;
 pub mod table;
 pub mod token;

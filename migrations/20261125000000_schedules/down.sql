@@ -1,0 +1,2 @@
+DROP TABLE ledger.schedule_firings;
+DROP TABLE ledger.schedules;
