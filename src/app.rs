@@ -240,7 +240,14 @@ fn build(config: &Config, parts: Parts, listener: TcpListener, no_broker: String
     };
     let edge = edges::edges(config, &parts, doors, &tree_door, &scribe, hub_spec, listener)?;
     let (trouble, seen) = watched::channel(None);
-    let readiness = ready::Readiness::new(scribe.clone(), auditor.port(), orchestrator.port(), admitted, seen);
+    let readiness = ready::Readiness::new(
+        scribe.clone(),
+        auditor.port(),
+        orchestrator.port(),
+        schedules.scheduler.port(),
+        admitted,
+        seen,
+    );
     let announcement = Announcement::new(&parts.data_dir, address);
 
     let (tell, news) = mpsc::unbounded_channel::<SupervisionEvent>();

@@ -36,6 +36,7 @@ pub mod root;
 pub mod run_news;
 pub mod runner;
 pub mod runs;
+mod schedule_ends;
 pub mod schedule_keeper;
 pub mod schedule_store;
 pub mod scheduler;

@@ -1,5 +1,6 @@
 //! Keeps the schedules: reads them at its start, has each of them kept (`schedule_keeper`), and passes on what is asked.
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseActFuture};
@@ -23,8 +24,8 @@ const MOST: usize = 1_000;
 /// Orders to one schedule that may wait.
 const QUEUE: usize = 16;
 /// Between two tries to read the schedules.
-const RETRY: std::time::Duration = std::time::Duration::from_millis(100);
-const LONGEST_RETRY: std::time::Duration = std::time::Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(50);
+const LONGEST_RETRY: Duration = Duration::from_secs(1);
 
 /// What the scheduler works through.
 #[derive(Clone)]

@@ -18,6 +18,7 @@ use crate::app::service_manager::notify;
 use crate::messages::auditor::GetHead;
 use crate::messages::orchestrator::GetEngineStatus;
 use crate::messages::port::Port;
+use crate::messages::scheduler::ListSchedules;
 
 const LOOK: Duration = Duration::from_millis(20);
 /// PostgreSQL may have to recover from a crash, and a TPM chip to make its keys.
@@ -38,6 +39,7 @@ pub struct Readiness {
     scribe: Scribe,
     head: Port<GetHead>,
     engine: Port<GetEngineStatus>,
+    schedules: Port<ListSchedules>,
     book: watch::Receiver<Option<Arc<Book>>>,
     trouble: watch::Receiver<Option<Trouble>>,
 }
@@ -47,10 +49,11 @@ impl Readiness {
         scribe: Scribe,
         head: Port<GetHead>,
         engine: Port<GetEngineStatus>,
+        schedules: Port<ListSchedules>,
         book: watch::Receiver<Option<Arc<Book>>>,
         trouble: watch::Receiver<Option<Trouble>>,
     ) -> Self {
-        Readiness { scribe, head, engine, book, trouble }
+        Readiness { scribe, head, engine, schedules, book, trouble }
     }
 
     /// The number of this start, once it is on record and a signed head of the log exists.
@@ -67,6 +70,10 @@ impl Readiness {
             }
             what = "the engine, which reads the journal of the last start";
             while !self.engine.ask(GetEngineStatus).await.is_ok_and(|status| status.recovered) {
+                tokio::time::sleep(LOOK).await;
+            }
+            what = "the schedules";
+            while !matches!(self.schedules.ask(ListSchedules).await, Ok(Ok(_))) {
                 tokio::time::sleep(LOOK).await;
             }
             what = "the TPM, which signs the head of the audit log";

@@ -276,18 +276,15 @@ pub async fn load(database: &Readers, node: &NodeId) -> Result<Vec<Kept>, StoreE
     .await
     .map_err(|error| from_query(&error))?;
     let (mut of, mut last) = (HashMap::<Uuid, Vec<Firing>>::new(), HashMap::new());
-    for raw in firings {
-        of.entry(raw.schedule_id).or_default().push(raw.try_into()?);
+    for (id, firing) in firings.into_iter().filter_map(readable) {
+        of.entry(id).or_default().push(firing);
     }
-    for raw in newest {
-        last.insert(raw.schedule_id, Firing::try_from(raw)?);
-    }
+    last.extend(newest.into_iter().filter_map(readable));
     let mut kept = Vec::with_capacity(schedules.len());
     for raw in schedules {
         let (name, id) = (raw.name.clone(), raw.schedule_id);
         let schedule = match Schedule::try_from(raw) {
             Ok(schedule) => schedule,
-            // One that cannot be read must not keep the others from their work.
             Err(fault) => {
                 error!(schedule = name, "schedule {name} is left out: {fault}");
                 continue;
@@ -299,6 +296,18 @@ pub async fn load(database: &Readers, node: &NodeId) -> Result<Vec<Kept>, StoreE
         kept.push(Kept { schedule, due, open, last: last.remove(&id) });
     }
     Ok(kept)
+}
+
+/// One that cannot be read must not keep the others from their work.
+fn readable(raw: RawFiring) -> Option<(Uuid, Firing)> {
+    let id = raw.schedule_id;
+    match Firing::try_from(raw) {
+        Ok(firing) => Some((id, firing)),
+        Err(fault) => {
+            error!(schedule.id = %id, "a firing of schedule {id} is left out: {fault}");
+            None
+        }
+    }
 }
 
 /// The newest firings of a schedule.

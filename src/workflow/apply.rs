@@ -19,7 +19,6 @@ use crate::workflow::run::Stopping;
 use crate::workflow::run::Undoing;
 use crate::workflow::status::Hold;
 use crate::workflow::status::RunStatus;
-use crate::workflow::status::SkipCause;
 use crate::workflow::status::StepStatus;
 use crate::workflow::step::Work;
 use crate::workflow::step_run::Asked;
@@ -378,28 +377,6 @@ impl Run {
             } else if step.unmet == 0 && step.blocked_by.is_none() && self.stopping.is_none() {
                 self.ready.push_back(*dependent);
             }
-        }
-    }
-}
-
-impl StepRun {
-    /// The number of the attempt that comes next.
-    pub(super) fn next_attempt(&self) -> u32 {
-        self.attempts.last().map_or(1, |last| last.n + 1)
-    }
-
-    /// Those that need it may begin.
-    pub(super) fn is_satisfied(&self) -> bool {
-        match (self.phase, &self.note) {
-            (Phase::Settled(StepStatus::Skipped), Some(Note::Skipped { cause, .. })) => *cause == SkipCause::When,
-            (Phase::Settled(status), _) => status.is_success() || status == StepStatus::Unavailable,
-            _ => false,
-        }
-    }
-
-    fn end_attempt_unknown(&mut self, detail: &str) {
-        if let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.end == AttemptEnd::Running) {
-            attempt.end = AttemptEnd::Lost { detail: detail.to_owned() };
         }
     }
 }

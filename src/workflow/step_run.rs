@@ -243,6 +243,26 @@ impl StepRun {
     pub(super) fn is_settled(&self) -> bool {
         matches!(self.phase, Phase::Settled(_))
     }
+
+    /// The number of the attempt that comes next.
+    pub(super) fn next_attempt(&self) -> u32 {
+        self.attempts.last().map_or(1, |last| last.n + 1)
+    }
+
+    /// Those that need it may begin.
+    pub(super) fn is_satisfied(&self) -> bool {
+        match (self.phase, &self.note) {
+            (Phase::Settled(StepStatus::Skipped), Some(Note::Skipped { cause, .. })) => *cause == SkipCause::When,
+            (Phase::Settled(status), _) => status.is_success() || status == StepStatus::Unavailable,
+            _ => false,
+        }
+    }
+
+    pub(super) fn end_attempt_unknown(&mut self, detail: &str) {
+        if let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.end == AttemptEnd::Running) {
+            attempt.end = AttemptEnd::Lost { detail: detail.to_owned() };
+        }
+    }
 }
 
 impl Attempt {
