@@ -51,8 +51,10 @@ pub fn show(run: &Run, style: Style) -> String {
         ("coverage", percent(run.coverage)),
         ("audit", or_dash(run.audit_index.map(|index| format!("entry {index}")))),
         ("node", run.node.to_string()),
-        ("part of", or_dash(run.parent.as_ref().map(|of| format!("{}, step {}", of.workflow_id, of.step)))),
     ]));
+    if let Some(of) = &run.parent {
+        out.push_str(&facts(&[("part of", format!("{}, step {}", of.workflow_id, of.step))]));
+    }
     out.push('\n');
     out.push_str(&steps(&run.steps, style));
     let ran = |step: &Step| step.attempts.iter().any(|attempt| attempt.workflow_id.is_some());
