@@ -11,6 +11,7 @@ use actix::fut::{self, ActorFuture, ActorFutureExt};
 use actix::{Actor, ActorContext, ActorState, Addr, AsyncContext, SpawnHandle};
 
 use crate::actors::drill::{Drill, Ordeal};
+use crate::actors::life::Exit;
 use crate::actors::life::Life;
 use crate::actors::life::Note;
 use crate::messages::supervision::Fault;
@@ -27,7 +28,8 @@ pub struct Ctx<A: Actor<Context = Ctx<A>>> {
     /// Handled before the mailbox is read on; none is the rule, and takes little room.
     #[expect(clippy::box_collection, reason = "one word in each of many contexts, where a deque would be four")]
     urgent: Option<Box<VecDeque<Envelope<A>>>>,
-    failure: Option<String>,
+    /// How the life is to end, unless in order.
+    failure: Option<Box<Exit>>,
     stop_by: Option<Instant>,
     drill: Option<Box<Drill>>,
 }
@@ -45,7 +47,17 @@ impl<A: Actor<Context = Ctx<A>>> Ctx<A> {
 
     /// Ends this life as a crash would: the reason is shown and the child is restarted.
     pub fn fail(&mut self, reason: impl Into<String>) {
-        self.failure = Some(reason.into());
+        self.end_with(Exit::Failed(reason.into()));
+    }
+
+    /// The same for what no restart can mend, of this child or of any above it: every supervisor up to the root gives
+    /// up, and the process ends.
+    pub fn fail_for_good(&mut self, reason: impl Into<String>) {
+        self.end_with(Exit::Hopeless(reason.into()));
+    }
+
+    fn end_with(&mut self, exit: Exit) {
+        self.failure = Some(Box::new(exit));
         self.stop();
     }
 
@@ -68,8 +80,8 @@ impl<A: Actor<Context = Ctx<A>>> Ctx<A> {
         &self.life
     }
 
-    pub(super) fn take_failure(&mut self) -> Option<String> {
-        self.failure.take()
+    pub(super) fn take_failure(&mut self) -> Option<Exit> {
+        self.failure.take().map(|exit| *exit)
     }
 
     pub(super) fn stop_before(&mut self, by: Option<Instant>) {

@@ -1,10 +1,11 @@
 //! The engine as a part of the tree: the supervisor of the runs, and before it the orchestrator, which goes with it.
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::actors::child::{ChildOptions, ChildSpec};
+use crate::actors::child_runs::Family;
 use crate::actors::dynamic::DynamicSpec;
 use crate::actors::dynamic::handle::Dynamic;
 use crate::actors::engine_doors::Doors;
@@ -47,9 +48,12 @@ pub fn engine(spec: EngineSpec) -> (SupervisorSpec, Ref<Orchestrator>) {
     let of_runs = DynamicSpec { name: "runs".to_owned(), intensity, most_failures: MOST_FAILURES, most };
     let (runs_spec, crowd) = Dynamic::new(of_runs);
     let news = RunNews::new(doors.feed.clone());
-    let setting = Setting { node, doors, news, restraint };
+    let family = Arc::new(OnceLock::new());
+    let store = doors.clone();
+    let setting = Setting { node, doors, news, restraint, family: Arc::clone(&family) };
     let nursery = Nursery { setting, crowd, homes: homes.into(), runs: Runs::default(), keys: KeysInFlight::default() };
     let (spec, orchestrator) = ChildSpec::worker("orchestrator", options, move || Orchestrator::new(nursery.clone()));
+    family.get_or_init(|| Family::new(&orchestrator, store));
     let supervisor = SupervisorSpec {
         name: "engine".to_owned(),
         strategy: Strategy::RestForOne,

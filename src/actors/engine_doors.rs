@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::actors::open_run::lessons_of;
 use crate::actors::teach::Teach;
 use crate::clock;
-use crate::ids::{AgentId, RunId};
+use crate::ids::{AgentId, NodeId, RunId};
 use crate::messages::agent::{RunStep, StepNotDone};
 use crate::messages::events::Publish;
 use crate::messages::learner::Choose;
@@ -120,11 +120,11 @@ impl Doors {
     }
 
     /// Runs of earlier starts whose changes could not be undone.
-    pub(super) async fn in_need(&self) -> Vec<RunId> {
+    pub(super) async fn in_need(&self, node: &NodeId) -> Vec<RunId> {
         let status = Some(RunStatus::NeedsHuman.as_str().to_owned());
         let filter = RunFilter { status, limit: 500, ..RunFilter::default() };
         match self.list.ask(ListRuns(filter)).await {
-            Ok(Ok(page)) => page.runs.into_iter().map(|run| run.header.run).collect(),
+            Ok(Ok(page)) => page.runs.into_iter().filter(|run| run.node == *node).map(|run| run.header.run).collect(),
             Ok(Err(fault)) => {
                 warn!("runs that need a person could not be looked for: {fault}");
                 Vec::new()

@@ -21,8 +21,28 @@ impl Supervisor {
         let sentence = self.entries[index].sentence.take().map(|(reason, _)| reason);
         let reason = sentence.unwrap_or_else(|| self.entries[index].reason_of(&exit));
         let in_order = exit == Exit::Stopped;
+        if matches!(exit, Exit::Hopeless(_)) {
+            return self.end_with(index, reason, ctx);
+        }
         let what = if in_order { Transition::Stopped } else { Transition::Exited { reason: reason.clone() } };
         self.over(index, what, &reason, in_order, ctx);
+    }
+
+    /// A child ended whom no restart can help: its supervisor ends with it.
+    fn end_with(&mut self, index: usize, reason: String, ctx: &mut Ctx<Self>) {
+        let leaving = matches!(self.roster.phase(index), Phase::Leaving { .. });
+        let entry = &mut self.entries[index];
+        entry.last_exit = Some(reason.clone());
+        entry.bury();
+        entry.kid.shut(None, ChildState::Down, "it ended for good");
+        self.say(index, Transition::Exited { reason: reason.clone() }, ctx);
+        if leaving {
+            self.roster.left(index);
+        } else {
+            self.roster.ended(index);
+            self.give_up_with(End::GaveUpForGood(reason.clone()), reason, ctx);
+        }
+        self.advance(ctx);
     }
 
     /// A life did not end when it was killed: its thread is blocked.
@@ -79,11 +99,15 @@ impl Supervisor {
     }
 
     pub(super) fn give_up(&mut self, reason: String, ctx: &mut Ctx<Self>) {
+        self.give_up_with(End::GaveUp(reason.clone()), reason, ctx);
+    }
+
+    fn give_up_with(&mut self, end: End, reason: String, ctx: &mut Ctx<Self>) {
         if self.roster.is_closed() {
             return;
         }
-        ctx.life().tree.say(ctx.path(), ctx.epoch(), Transition::GaveUp { reason: reason.clone() });
-        self.close(End::GaveUp(reason), ctx);
+        ctx.life().tree.say(ctx.path(), ctx.epoch(), Transition::GaveUp { reason });
+        self.close(end, ctx);
     }
 
     /// A request went badly, or was a probe.

@@ -92,7 +92,7 @@ impl<A: Actor<Context = Ctx<A>>> Future for Incarnation<A> {
         // asked at each poll: a word may arrive between a look and the wish to be woken for it
         let end = hear(future, &mut this.words, cx).or_else(|| live(future, &this.monitor.life, cx));
         let Some(exit) = end else { return Poll::Pending };
-        if exit != Exit::Stopped && !matches!(exit, Exit::Failed(_)) {
+        if exit != Exit::Stopped && !matches!(exit, Exit::Failed(_) | Exit::Hopeless(_)) {
             // its state may be broken: no hook of the actor runs any more
             future.ctx().terminate();
         }
@@ -136,7 +136,7 @@ fn live<A: Actor<Context = Ctx<A>>>(
     life.poll_ends();
     match polled {
         Err(panic) => Some(Exit::Panicked(message_of(&*panic))),
-        Ok(Poll::Ready(())) => Some(future.ctx().take_failure().map_or(Exit::Stopped, Exit::Failed)),
+        Ok(Poll::Ready(())) => Some(future.ctx().take_failure().unwrap_or(Exit::Stopped)),
         Ok(Poll::Pending) if life.is_fenced() => Some(Exit::Killed("it was left behind".to_owned())),
         Ok(Poll::Pending) => {
             // what was urgent is done, and the mailbox was not looked at for its sake

@@ -53,6 +53,8 @@ pub(super) enum Exit {
     Stopped,
     /// The actor said so (`Ctx::fail`).
     Failed(String),
+    /// The same, and no restart would help.
+    Hopeless(String),
     Panicked(String),
     Killed(String),
     /// The thread it lived on is gone, or its future was dropped.
@@ -63,7 +65,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Exit::Stopped => f.write_str("stopped"),
-            Exit::Failed(reason) => f.write_str(reason),
+            Exit::Failed(reason) | Exit::Hopeless(reason) => f.write_str(reason),
             Exit::Panicked(message) => write!(f, "panicked: {message}"),
             Exit::Killed(reason) => write!(f, "killed: {reason}"),
             Exit::Dropped => f.write_str("its thread ended"),

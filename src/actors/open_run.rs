@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tracing::{error, trace};
 
 use crate::actors::keys_in_flight::HeldKey;
-use crate::ids::{NodeId, RunId, StepId};
+use crate::ids::{RunId, StepId};
 use crate::learning::lesson::{Lesson, lesson_of};
 use crate::messages::orchestrator::{StartError, Wish};
 use crate::messages::store::AppendRun;
@@ -16,9 +16,10 @@ use crate::toolkit::cx::CancelFlag;
 use crate::workflow::advance::{Advance, Effect, Trigger};
 use crate::workflow::event::RunEvent;
 use crate::workflow::journal::{Writer, row_for};
-use crate::workflow::record::{Appended, Registration, RunHeader, RunOutcome, StoredRun};
+use crate::workflow::record::{Appended, JournalRow, Registration, RunHeader, RunOutcome, StoredRun};
 use crate::workflow::replay::ReplayError;
 use crate::workflow::run::Run;
+use crate::workflow::status::RunStatus;
 
 /// The run cannot be taken up from its journal.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum TakeUpError {
     Replay(#[from] ReplayError),
 }
 
+/// Rows of one append, in bytes: what many runs write is one statement.
+const MOST_BYTES: usize = 8 << 20;
+
 /// When, what, and under which number of the audit log.
 type Event = (DateTime<Utc>, RunEvent, Option<u64>);
 
@@ -41,7 +45,7 @@ pub struct OpenRun {
     /// An append is under way: the first of `rows`.
     pub writing: bool,
     pub timer: Option<SpawnHandle>,
-    rows: Vec<(u32, DateTime<Utc>, RunEvent)>,
+    rows: Vec<(JournalRow, RunEvent)>,
     effects: Vec<(usize, Effect)>,
     /// The run as far as it is durable: it follows the rows, so that no append has to copy a run.
     durable: Option<Run>,
@@ -93,36 +97,47 @@ impl OpenRun {
         }
     }
 
-    /// Adds what was decided to what waits. Effects wait for the rows before them.
-    pub fn queue(&mut self, advance: Advance, at: DateTime<Utc>) {
+    /// Adds what was decided to what waits, as rows that tell of the run as it is now. Effects wait for the rows before
+    /// them.
+    pub fn queue(&mut self, advance: Advance, writer: Writer<'_>) -> Result<(), serde_json::Error> {
         for (seq, event) in (advance.first_seq..).zip(advance.events) {
-            self.rows.push((seq, at, event));
+            self.rows.push((row_for(&self.run, seq, &event, writer)?, event));
         }
         let after = self.rows.len();
         self.effects.extend(advance.effects.into_iter().map(|effect| (after, effect)));
+        Ok(())
     }
 
-    /// All that waits, as one append; none: nothing waits.
-    pub fn next_append(&mut self, node: &NodeId, epoch: i64) -> Result<Option<AppendRun>, serde_json::Error> {
+    /// What waits, as one append, or the first part of it if that is much; none: nothing waits.
+    pub fn next_append(&self) -> Option<AppendRun> {
         if self.rows.is_empty() && self.effects.is_empty() {
-            return Ok(None);
+            return None;
         }
         let run = self.run.id();
-        let accepted = self.rows.iter().any(|(_, _, event)| matches!(event, RunEvent::Accepted { .. }));
-        let mut rows = Vec::with_capacity(self.rows.len());
-        for (seq, at, event) in &self.rows {
-            rows.push(row_for(&self.run, *seq, event, Writer { node, epoch, at: *at })?);
-        }
-        let outcome = self.run.finished().map(|finished| RunOutcome {
+        let rows: Vec<JournalRow> = self.rows[..self.first_part()].iter().map(|(row, _)| row.clone()).collect();
+        let accepted = self.rows[..rows.len()].iter().any(|(_, event)| matches!(event, RunEvent::Accepted { .. }));
+        let is_all = rows.len() == self.rows.len();
+        let outcome = self.run.finished().filter(|_| is_all).map(|finished| RunOutcome {
             success_rate: self.run.success_rate(),
             coverage: self.run.coverage(),
             execution_time_ms: self.run.execution_time_ms().unwrap_or_default(),
             finished,
         });
-        let status = self.run.status().as_str().to_owned();
+        let status = if is_all { self.run.status() } else { RunStatus::Running };
         let header = accepted.then(|| header(&self.run));
         let registration = accepted.then(|| self.registration());
-        Ok(Some(AppendRun { run, header, registration, rows, status, outcome }))
+        Some(AppendRun { run, header, registration, rows, status: status.as_str().to_owned(), outcome })
+    }
+
+    /// How many rows go into one append.
+    fn first_part(&self) -> usize {
+        let mut bytes = 0;
+        let fits = self.rows.iter().take_while(|(row, _)| {
+            bytes += row.body.len();
+            bytes <= MOST_BYTES
+        });
+        // One goes, however large.
+        fits.count().max(1).min(self.rows.len())
     }
 
     fn registration(&self) -> Registration {
@@ -132,13 +147,14 @@ impl OpenRun {
 
     /// The first `rows` rows are durable: tells those who wait, and gives the effects that may be performed now.
     pub fn confirmed(&mut self, rows: usize, appended: &Appended) -> Vec<Effect> {
-        for ((_, at, event), index) in self.rows.drain(..rows).zip(&appended.indexes) {
-            self.lessons.extend(lesson_of(&self.run, at, &event, *index));
+        for ((row, event), index) in self.rows.drain(..rows).zip(&appended.indexes) {
             match &mut self.durable {
-                Some(durable) => durable.follow(at, &event),
+                Some(durable) => durable.follow(row.at, &event),
                 // The first row accepts the run, and fits.
-                None => self.durable = Run::replay(self.run.id(), [(at, event.clone())]).ok(),
+                None => self.durable = Run::replay(self.run.id(), [(row.at, event.clone())]).ok(),
             }
+            let durable = self.durable.as_ref();
+            self.lessons.extend(durable.and_then(|durable| lesson_of(durable, row.at, &event, *index)));
             if let Some(index) = index {
                 let both = [Some(&mut self.run), self.durable.as_mut()];
                 both.into_iter().flatten().for_each(|run| run.note_audit(event.step(), *index));
@@ -165,18 +181,21 @@ impl OpenRun {
 
     /// The number of the first row that is not known to be durable.
     pub fn first_waiting(&self) -> Option<u32> {
-        self.rows.first().map(|(seq, ..)| *seq)
+        self.rows.first().map(|(row, _)| row.seq)
     }
 
-    /// Whether what this trigger leads to was decided, and waits to be durable.
+    /// Whether just what this trigger leads to was decided, and waits to be durable.
     pub fn is_yet_to_write(&self, trigger: &Trigger) -> bool {
-        self.rows.iter().any(|(_, _, event)| match (trigger, event) {
+        self.rows.iter().any(|(_, event)| match (trigger, event) {
             (Trigger::Pause { by }, RunEvent::Paused { by: earlier }) => by == earlier,
             (Trigger::Resume { .. }, RunEvent::Resumed { .. }) => true,
-            (Trigger::Cancel { .. } | Trigger::Undo { .. }, RunEvent::Cancelled { .. }) => true,
+            (Trigger::Cancel { undo: wanted, .. }, RunEvent::Cancelled { undo, .. }) => *undo || !wanted,
+            (Trigger::Undo { .. }, RunEvent::Cancelled { undo, .. }) => *undo,
             (Trigger::Undo { .. }, RunEvent::RollbackBegun { .. }) => true,
             (Trigger::Retry { .. }, RunEvent::Retried { .. }) => true,
-            (Trigger::Decide { step, .. }, RunEvent::Decided { step: decided, .. }) => step == decided,
+            (Trigger::Decide { step, approved, .. }, RunEvent::Decided { step: decided, approved: earlier, .. }) => {
+                step == decided && approved == earlier
+            }
             _ => false,
         })
     }
@@ -236,9 +255,14 @@ impl OpenRun {
         }
     }
 
-    pub fn ended(&mut self, step: &StepId, attempt: u32) {
-        if self.attempts.get(step).is_some_and(|(running, _)| *running == attempt) {
-            self.attempts.remove(step);
+    /// The agent has answered, or will not. `is_done`: it does nothing for it any more.
+    pub fn ended(&mut self, step: &StepId, attempt: u32, is_done: bool) {
+        if self.attempts.get(step).is_some_and(|(running, _)| *running == attempt)
+            && let Some((_, flag)) = self.attempts.remove(step)
+            && !is_done
+        {
+            // What still goes on there must not come between what is done next.
+            flag.raise();
         }
     }
 }

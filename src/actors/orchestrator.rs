@@ -183,7 +183,8 @@ impl Orchestrator {
             engine.epoch = Some(recovered.epoch);
             let doors = engine.nursery.setting.doors.clone();
             let runs = engine.nursery.runs.clone();
-            let (teaching, looking) = (doors.clone(), async move { doors.in_need().await });
+            let node = engine.nursery.setting.node.clone();
+            let (teaching, looking) = (doors.clone(), async move { doors.in_need(&node).await });
             ctx.spawn(looking.into_actor(engine).map(move |in_need, _, _| {
                 in_need.into_iter().for_each(|run| runs.note_need(run, true));
             }));
@@ -201,7 +202,7 @@ impl Orchestrator {
         mut order: StartRun,
     ) -> Result<impl Future<Output = Result<RunId, StartError>> + 'static, StartError> {
         let epoch = self.recovered()?;
-        let id = RunId(Uuid::now_v7());
+        let id = order.child.as_ref().map_or_else(|| RunId(Uuid::now_v7()), |child| child.id);
         let submission = order.submission.take();
         let key = submission.map(|submission| self.nursery.keys.hold(&order.by, submission, id)).transpose()?;
         let vacancy = self.nursery.crowd.reserve().map_err(|_| {
@@ -237,6 +238,10 @@ impl Handler<StartRun> for Orchestrator {
     type Result = ResponseFuture<Result<RunId, StartError>>;
 
     fn handle(&mut self, order: StartRun, _: &mut Ctx<Self>) -> Self::Result {
+        let child = order.child.as_ref().map(|child| child.id);
+        if let Some(id) = child.filter(|id| self.nursery.runs.runner(*id).is_some()) {
+            return Box::pin(std::future::ready(Ok(id)));
+        }
         let begun = self.admit(order);
         Box::pin(async move { begun?.await })
     }

@@ -155,7 +155,8 @@ fn shown(run: &Run) -> Value {
         let doer = run.doer(place);
         json!({
             "id": step.id, "agent": doer.map(|doer| &doer.agent), "tool": doer.map(|doer| &doer.tool),
-            "task": step.task().map(|task| &task.text), "status": state.status().as_str(),
+            "task": step.task().map(|task| &task.text), "playbook": step.playbook().map(|(name, _)| name),
+            "child": last.and_then(|last| last.child), "status": state.status().as_str(),
             "started": state.attempts().first().map(|first| first.started),
             "duration_ms": last.and_then(|last| last.duration_ms()), "attempts": state.attempts().len(),
             "findings": state.findings().len(),

@@ -5,18 +5,17 @@
 //! ```
 //! A run has at most one append under way; what is decided meanwhile goes into the next. While the database is away
 //! appends are repeated and the run stands still; nothing is answered that is not durable. A later life of the same
-//! run knows nothing: it reads the journal and goes on as after a restart of the service. How it writes is in
-//! `run_writing`.
-use std::sync::Arc;
+//! run knows nothing: it reads the journal and goes on as after a restart of the service. How it writes, and how it
+//! carries out what is durable, is in `write` and `perform`.
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, MessageResult, ResponseFuture};
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use tokio::sync::{oneshot, watch};
-use tracing::{error, info};
 
+use crate::actors::child_runs::{Children, Family};
 use crate::actors::context::Ctx;
 use crate::actors::engine_doors::{Doors, unknown};
 use crate::actors::keys_in_flight::HeldKey;
@@ -25,16 +24,16 @@ use crate::actors::run_news::RunNews;
 use crate::actors::runs::{Beginning, Berth, Share};
 use crate::clock;
 use crate::ids::{NodeId, RunId};
-use crate::messages::agent::RunStep;
 use crate::messages::orchestrator::{GetRun, RECOVERY, StartError, StartRun, SteerRun};
 use crate::recovery::action::Restraint;
-use crate::toolkit::change::Call;
-use crate::toolkit::cx::CancelFlag;
-use crate::workflow::advance::{Acceptance, Advance, Effect, Trigger};
+use crate::workflow::advance::{Acceptance, Advance, Trigger};
+use crate::workflow::journal::Writer;
 use crate::workflow::plan::Priority;
 use crate::workflow::record::StoredRun;
 use crate::workflow::run::Run;
-use crate::workflow::status::RunStatus;
+
+mod perform;
+mod write;
 
 /// One who submits or steers is told so if the database has not confirmed by then; it goes on being tried.
 pub(super) const CONFIRM: Duration = Duration::from_secs(20);
@@ -48,15 +47,18 @@ pub struct Setting {
     pub doors: Doors,
     pub news: RunNews,
     pub restraint: watch::Receiver<Restraint>,
+    /// Known once the engine is put together.
+    pub family: Arc<OnceLock<Family>>,
 }
 
 pub struct Runner {
-    pub(super) berth: Arc<Berth>,
-    pub(super) setting: Setting,
+    berth: Arc<Berth>,
+    setting: Setting,
     /// None until the journal was read.
-    pub(super) open: Option<OpenRun>,
+    open: Option<OpenRun>,
+    children: Children,
     /// How often in a row the append under way was tried in vain.
-    pub(super) in_vain: u32,
+    in_vain: u32,
     running: Share,
     /// Runs that are not critical wait.
     holding_back: bool,
@@ -67,16 +69,17 @@ pub struct Runner {
 impl Runner {
     pub(super) fn new(berth: Arc<Berth>, setting: Setting) -> Self {
         let (running, holding_back) = (berth.share(), setting.restraint.borrow().hold_back);
-        Runner { berth, setting, open: None, in_vain: 0, running, holding_back, news_due: false }
+        let (open, children) = (None, Children::default());
+        Runner { berth, setting, open, children, in_vain: 0, running, holding_back, news_due: false }
     }
 
-    pub(super) fn id(&self) -> RunId {
+    fn id(&self) -> RunId {
         self.berth.run
     }
 
     fn accept(
         &mut self,
-        StartRun { plan, by, carried, .. }: StartRun,
+        StartRun { plan, by, carried, child, .. }: StartRun,
         key: Option<HeldKey>,
         submitter: oneshot::Sender<Result<RunId, StartError>>,
         ctx: &mut Ctx<Self>,
@@ -85,7 +88,8 @@ impl Runner {
         let now = self.id().begun().unwrap_or_else(clock::wall);
         let waits = self.holding_back && plan.priority() != Priority::Critical;
         let paused_by = waits.then(|| RECOVERY.to_owned());
-        let (run, advance) = Run::accept_as(self.id(), Acceptance { plan, by, carried, paused_by }, now);
+        let parent = child.map(|child| child.parent);
+        let (run, advance) = Run::accept_as(self.id(), Acceptance { plan, by, carried, paused_by, parent }, now);
         self.open = Some(OpenRun::accepted(run, key, submitter));
         self.take_at(now, advance, ctx);
     }
@@ -226,75 +230,17 @@ impl Runner {
 
     fn take_at(&mut self, now: DateTime<Utc>, advance: Advance, ctx: &mut Ctx<Self>) {
         let Some(open) = &mut self.open else { return };
-        open.queue(advance, now);
+        let writer = Writer { node: &self.setting.node, epoch: self.berth.epoch, at: now };
+        if let Err(fault) = open.queue(advance, writer) {
+            return ctx.fail(format!("its events cannot be written as JSON: {fault}"));
+        }
         self.running.set(open.run.running_steps());
         if !open.writing {
             self.write(ctx);
         }
     }
 
-    pub(super) fn perform(&mut self, effect: Effect, ctx: &mut Ctx<Self>) {
-        let id = self.id();
-        let Some(open) = &mut self.open else { return };
-        match effect {
-            Effect::Dispatch { step, agent, tool, attempt, input, call, timeout } => {
-                let cancel = open.begin(step.clone(), attempt);
-                let deadline = clock::now() + timeout;
-                let order = RunStep { run: id, step: step.clone(), attempt, tool, call, input, deadline, cancel };
-                let doors = self.setting.doors.clone();
-                let dispatched = async move { doors.answer(&agent, order, timeout).await };
-                ctx.spawn(dispatched.into_actor(self).map(move |answer, runner, ctx| {
-                    if let Some(open) = &mut runner.open {
-                        open.ended(&step, attempt);
-                    }
-                    runner.tell(Trigger::Answer { step, attempt, answer }, ctx);
-                }));
-            }
-            Effect::Undo { step, agent, tool, attempt, plan, timeout } => {
-                let deadline = clock::now() + timeout;
-                let (call, input, cancel) = (Call::Undo(plan), Arc::new(Value::Null), CancelFlag::default());
-                let order = RunStep { run: id, step: step.clone(), attempt, tool, call, input, deadline, cancel };
-                let doors = self.setting.doors.clone();
-                let undone = async move { doors.answer(&agent, order, timeout).await };
-                ctx.spawn(undone.into_actor(self).map(move |answer, runner, ctx| {
-                    runner.tell(Trigger::Undone { step, attempt, answer }, ctx);
-                }));
-            }
-            Effect::Choose { step, task, timeout } => {
-                let doors = self.setting.doors.clone();
-                let chosen = async move { doors.choice(&task, timeout).await };
-                ctx.spawn(chosen.into_actor(self).map(move |choice, runner, ctx| {
-                    runner.tell(Trigger::Chosen { step, choice }, ctx);
-                }));
-            }
-            Effect::Stop { step, attempt } => open.stop(&step, attempt),
-            Effect::Wake { at } => {
-                let wait = (at - clock::wall()).to_std().unwrap_or_default();
-                let timer = ctx.run_later(wait, |runner, ctx| {
-                    runner.tell(Trigger::Wake, ctx);
-                });
-                if let Some(replaced) = open.timer.replace(timer) {
-                    ctx.cancel_future(replaced);
-                }
-            }
-            // Somebody wished meanwhile that it goes on: then it does.
-            Effect::Finished if !open.run.is_finished() => {}
-            Effect::Finished => {
-                let status = open.run.status();
-                info!(run.id = %id, status = status.as_str(), "run {id} ended: {}", status.as_str());
-                if status == RunStatus::NeedsHuman {
-                    error!(run.id = %id, "what run {id} changed could not be undone: `dsmil runs show {id}` says what is left");
-                }
-                self.berth.note_need(status == RunStatus::NeedsHuman);
-                let ended = open.shown().map(Arc::new);
-                self.berth.progress.send_modify(|progress| progress.ended = ended);
-                self.tell_watchers();
-                ctx.stop();
-            }
-        }
-    }
-
-    pub(super) fn tell_watchers_soon(&mut self, ctx: &mut Ctx<Self>) {
+    fn tell_watchers_soon(&mut self, ctx: &mut Ctx<Self>) {
         if !std::mem::replace(&mut self.news_due, true) {
             let due = self.setting.news.due();
             ctx.run_later(due.after, move |runner, _| {

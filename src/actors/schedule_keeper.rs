@@ -17,6 +17,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
+use crate::actors::schedule_ends::until_ended;
 use crate::ids::RunId;
 use crate::messages::orchestrator::{StartError, StartRun, SteerRun, WatchRun, Wish};
 use crate::messages::port::Port;
@@ -33,7 +34,7 @@ use crate::workflow::world::World;
 
 /// The label by which the runs of a schedule are found.
 const LABEL: &str = "schedule";
-/// Between two tries of what failed, or two looks for the end of a run that nobody carries: at first, and at most.
+/// Between two tries of what failed: at first, and at most.
 const RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// The clock on the wall may be put forward while it sleeps: less than what counts as missed.
@@ -235,7 +236,7 @@ impl Keeper {
         };
         let key = schedule.key(self.waiting[at].due).map_err(|bad| bad.to_string())?;
         let submission = Some(Submission::new(key, &schedule.workflow));
-        let order = StartRun { plan, by: schedule.principal(), carried: Vec::new(), submission };
+        let order = StartRun { plan, by: schedule.principal(), carried: Vec::new(), submission, child: None };
         let run = match self.doors.start.ask(order).await {
             Ok(Ok(run) | Err(StartError::KeyTaken { run, .. })) => run,
             Ok(Err(refusal)) => return Err(refusal.to_string()),
@@ -386,28 +387,6 @@ impl Keeper {
 fn tell<T>(told: oneshot::Sender<T>, answer: T) {
     if told.send(answer).is_err() {
         info!("who asked for something of a schedule has not waited for the answer");
-    }
-}
-
-/// Answers when the run has ended.
-async fn until_ended(watch: Port<WatchRun>, load: Port<LoadRun>, run: RunId) -> RunId {
-    let mut pause = RETRY;
-    loop {
-        if let Ok(Some(mut progress)) = watch.ask(WatchRun(run)).await {
-            // The channel closes with the run.
-            while progress.borrow_and_update().ended.is_none() && progress.changed().await.is_ok() {}
-            if progress.borrow().ended.is_some() {
-                return run;
-            }
-        }
-        // It has ended a while ago, or its runner is being started anew: the journal knows.
-        match load.ask(LoadRun(run)).await {
-            Ok(Ok(None)) => return run,
-            Ok(Ok(Some(stored))) if stored.outcome.is_some() => return run,
-            _ => {}
-        }
-        tokio::time::sleep(pause).await;
-        pause = (2 * pause).min(LONGEST_RETRY);
     }
 }
 

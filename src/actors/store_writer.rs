@@ -1,5 +1,4 @@
 //! The store's one writer as an actor: hands requests to `store::writer`, which commits them in groups.
-use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, ResponseFuture, Running, WrapFuture};
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +13,6 @@ use crate::messages::store::BeginEpoch;
 use crate::store::batch::Answer;
 use crate::store::batch::Work;
 use crate::store::database::Database;
-use crate::store::submissions::KEPT;
 use crate::store::writer::Epoch;
 use crate::store::writer::Hurry;
 use crate::store::writer::OnCommit;
@@ -23,6 +21,7 @@ use crate::store::writer::Request;
 use crate::store::writer::Writer;
 use crate::workflow::record::Appended;
 use crate::workflow::record::StoreError;
+use crate::workflow::retention::Kept;
 
 pub struct StoreWriter {
     database: Database,
@@ -35,17 +34,17 @@ pub struct StoreWriter {
     hurry: Option<Hurry>,
     working: bool,
     /// How long idempotency keys are kept.
-    keys_for: Duration,
+    kept: Kept,
 }
 
 impl StoreWriter {
     pub fn new(database: Database, node: NodeId, epoch: Epoch, auditor: Option<Port<EntriesCommitted>>) -> Self {
-        let (requests, hurry, keys_for) = (None, None, KEPT);
-        StoreWriter { database, node, epoch, auditor, requests, hurry, working: false, keys_for }
+        let (requests, hurry, kept) = (None, None, Kept::default());
+        StoreWriter { database, node, epoch, auditor, requests, hurry, working: false, kept }
     }
 
-    pub fn keep_keys_for(self, keys_for: Duration) -> Self {
-        StoreWriter { keys_for, ..self }
+    pub fn keep(self, kept: Kept) -> Self {
+        StoreWriter { kept, ..self }
     }
 
     fn work(&mut self, writer: Writer, ctx: &mut Ctx<Self>) {
@@ -56,7 +55,7 @@ impl StoreWriter {
             actor.working = false;
             match end {
                 Ok(()) => ctx.stop(),
-                Err(error) => ctx.fail(error.to_string()),
+                Err(error) => fail(&error, ctx),
             }
         }));
         ctx.ready();
@@ -89,12 +88,12 @@ impl Actor for StoreWriter {
             }
         });
         let (writer, hurry) = Writer::new(self.database.clone(), self.node.clone(), self.epoch.clone(), on_commit);
-        let mut writer = writer.keep_keys_for(self.keys_for);
+        let mut writer = writer.keep(self.kept.clone());
         self.hurry = Some(hurry);
         let connect = async move { writer.connect().await.map(|_| writer) };
         ctx.spawn(connect.into_actor(self).map(|connected, actor, ctx| match connected {
             Ok(writer) => actor.work(writer, ctx),
-            Err(error) => ctx.fail(error.to_string()),
+            Err(error) => fail(&error, ctx),
         }));
     }
 
@@ -147,6 +146,14 @@ impl Handler<AppendEntries> for StoreWriter {
                 Answer::Run(_) => Err(lost_writer()),
             }
         })
+    }
+}
+
+fn fail(error: &StoreError, ctx: &mut Ctx<StoreWriter>) {
+    match error {
+        // This service was replaced: whatever it believes is past, and it must not go on.
+        StoreError::Fenced { .. } => ctx.fail_for_good(error.to_string()),
+        _ => ctx.fail(error.to_string()),
     }
 }
 

@@ -54,6 +54,8 @@ pub struct SupervisorSpec {
 pub(super) enum End {
     Told,
     GaveUp(String),
+    /// As a child did, whom no restart can help.
+    GaveUpForGood(String),
 }
 
 pub struct Supervisor {
@@ -98,6 +100,7 @@ impl Supervisor {
                     self.all_gone = true;
                     match self.end.take() {
                         Some(End::GaveUp(reason)) => ctx.fail(reason),
+                        Some(End::GaveUpForGood(reason)) => ctx.fail_for_good(reason),
                         Some(End::Told) | None => ctx.stop(),
                     }
                 }

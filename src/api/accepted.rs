@@ -41,6 +41,11 @@ pub struct CheckedStep {
     pub id: String,
     pub agent: Option<String>,
     pub tool: Option<String>,
+    /// That it runs, with its steps.
+    #[serde(default)]
+    pub playbook: Option<String>,
+    #[serde(default)]
+    pub steps: Vec<CheckedStep>,
     pub needs: Vec<String>,
     pub timeout_ms: Option<u64>,
 }

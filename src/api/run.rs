@@ -132,6 +132,15 @@ pub struct Run {
     /// While it is paused: by whom; `recovery` is the service itself, while the host is in need.
     #[serde(default)]
     pub paused_by: Option<String>,
+    /// Of the child of another run: which step of which run it is.
+    #[serde(default)]
+    pub parent: Option<Parent>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Parent {
+    pub workflow_id: RunId,
+    pub step: StepId,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -139,6 +148,9 @@ pub struct Step {
     pub id: StepId,
     pub agent: Option<AgentId>,
     pub tool: Option<ToolId>,
+    /// That it runs; each attempt is a run of its own.
+    #[serde(default)]
+    pub playbook: Option<String>,
     pub status: StepStatus,
     pub attempts: Vec<Attempt>,
     pub output: Option<Output>,
@@ -207,6 +219,9 @@ pub struct Attempt {
     pub started: DateTime<Utc>,
     pub duration_ms: Option<f64>,
     pub error: Option<String>,
+    /// The run that it is, of a step that runs a playbook.
+    #[serde(default)]
+    pub workflow_id: Option<RunId>,
 }
 
 /// How the agent was chosen, where the document did not name one.

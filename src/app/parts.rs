@@ -19,6 +19,7 @@ use crate::tools::catalogue::CatalogueError;
 use crate::tools::toolbox::Toolbox;
 use crate::tpm::backend::{Backend, NoDevice};
 use crate::workflow::fault::Limits;
+use crate::workflow::retention::Kept;
 use crate::workflow::world::World;
 
 /// The database of the service in its own cluster.
@@ -60,8 +61,7 @@ pub struct Parts {
     pub database_name: String,
     pub tpm: TpmChoice,
     pub max_open_runs: usize,
-    /// How long idempotency keys are kept.
-    pub keys_for: Duration,
+    pub kept: Kept,
     pub toolbox: Arc<Toolbox>,
     pub catalog: Arc<Catalog>,
     pub world: Arc<World>,
@@ -85,7 +85,7 @@ impl Parts {
             database_name: DATABASE.to_owned(),
             tpm: config.tpm.choice.clone(),
             max_open_runs: config.engine.max_open_runs,
-            keys_for: config.engine.idempotency_keys_for,
+            kept: Kept { keys: config.engine.idempotency_keys_for, runs: config.engine.keep_runs.clone() },
             toolbox: Arc::new(toolbox),
             catalog: Arc::new(catalog),
             world: Arc::new(world),

@@ -120,14 +120,15 @@ pub fn data(parts: &Parts, database: &Database, readers: &Readers) -> Result<Dat
         breaker: outside(),
         ..options(&home)
     };
-    let keys_for = parts.keys_for;
+    let kept = parts.kept.clone();
     let make = move || {
-        StoreWriter::new(database.clone(), node.clone(), epoch.clone(), Some(auditor.clone())).keep_keys_for(keys_for)
+        StoreWriter::new(database.clone(), node.clone(), epoch.clone(), Some(auditor.clone())).keep(kept.clone())
     };
     let (spec, writer) = ChildSpec::worker("store-writer", rules, make);
     children.push(spec);
     let (node, of_keys) = (parts.node.clone(), readers.clone());
     let rules = ChildOptions { cap: 1024, breaker: outside(), ..options(&home) };
+    let keys_for = parts.kept.keys;
     let make = move || Submissions::new(of_keys.clone(), node.clone(), keys_for);
     let (submissions_spec, submissions) = ChildSpec::worker("submissions", rules, make);
     let (node, readers) = (parts.node.clone(), readers.clone());

@@ -2,8 +2,9 @@
 use std::time::Duration;
 
 use crate::config::key::{Key, Shape};
-use crate::config::layers::Layers;
+use crate::config::layers::{Layers, items};
 use crate::toolkit::duration;
+use crate::workflow::retention::Retention;
 
 pub const KEYS: &[Key] = &[
     Key::new("engine.max_open_runs", Shape::Whole, "10000"),
@@ -11,6 +12,7 @@ pub const KEYS: &[Key] = &[
     Key::new("engine.max_value_bytes", Shape::Size, "4 MiB"),
     Key::new("engine.tool_threads", Shape::Whole, "16"),
     Key::new("engine.idempotency_keys_for", Shape::Text, "24h"),
+    Key::new("engine.keep_runs", Shape::List, ""),
 ];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct EngineConfig {
     pub tool_threads: usize,
     /// How long it is known which run an idempotency key has started.
     pub idempotency_keys_for: Duration,
+    /// How long runs that have ended are kept.
+    pub keep_runs: Retention,
 }
 
 impl EngineConfig {
@@ -33,12 +37,16 @@ impl EngineConfig {
         let bytes = layers.size("engine.max_value_bytes", 1024, 64 << 20).and_then(|n| usize::try_from(n).ok());
         let tool_threads = whole(layers, "engine.tool_threads", 1, 512);
         let keys_for = layers.parse("engine.idempotency_keys_for", keys_for);
+        let keep_runs = layers.parse("engine.keep_runs", |text| {
+            items(text).map(str::parse).collect::<Result<_, String>>().and_then(Retention::of)
+        });
         Some(EngineConfig {
             max_open_runs: max_open_runs?,
             max_steps: max_steps?,
             max_value_bytes: bytes?,
             tool_threads: tool_threads?,
             idempotency_keys_for: keys_for?,
+            keep_runs: keep_runs?,
         })
     }
 }

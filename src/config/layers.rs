@@ -224,7 +224,7 @@ fn parse_size(text: &str) -> Option<u64> {
 }
 
 /// The items of a list as it is kept.
-fn items(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::ids::{Digest, RunId, SignalName, StepId};
+use crate::workflow::child::Parent;
 use crate::workflow::fork::Carried;
 use crate::workflow::plan::Plan;
 use crate::workflow::run::Run;
@@ -36,6 +37,15 @@ pub struct StartRun {
     pub carried: Vec<Carried>,
     /// With it, of all requests of the same key and principal one alone starts a run.
     pub submission: Option<Submission>,
+    /// It is the child of another run, and has its id from there. One that is open already is not started again; whether
+    /// one has ended is for the parent to know.
+    pub child: Option<ChildOf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildOf {
+    pub id: RunId,
+    pub parent: Parent,
 }
 
 /// A run that has not ended, or ended a moment ago; none: ask the store.

@@ -136,8 +136,8 @@ impl Cluster {
         let prepared = spec.clone();
         let prepare = tokio::task::spawn_blocking(move || init::ensure(&prepared));
         prepare.await.map_err(|source| spec.io("prepare", io::Error::other(source)))??;
-        orphan::end(spec).await?;
         let socket_dir = socket::prepare(spec)?;
+        orphan::end(spec, &socket_dir).await?;
         let conf = settings::write(spec, &socket_dir)?;
 
         let program = spec.bin_dir.join("postgres");

@@ -15,6 +15,7 @@ pub mod migrations;
 pub mod neighbours;
 pub mod nodes;
 pub mod partitions;
+mod retention;
 pub mod run_list;
 pub mod run_tags;
 pub mod runs;

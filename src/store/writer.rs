@@ -26,8 +26,9 @@ use crate::store::error::{is_duplicate, is_exhausted, is_lost, text};
 use crate::store::migrations;
 use crate::store::nodes::{self, Pass};
 use crate::store::partitions;
-use crate::store::submissions;
+use crate::store::retention;
 use crate::workflow::record::StoreError;
+use crate::workflow::retention::Kept;
 
 /// The most that waits for the writer; beyond it the database cannot keep up and callers are told so.
 pub const QUEUE: usize = 8192;
@@ -67,8 +68,7 @@ pub struct Writer {
     link: Option<Link>,
     schema_checked: bool,
     hurried: watch::Receiver<bool>,
-    /// How long idempotency keys are kept.
-    keys_for: Duration,
+    kept: Kept,
 }
 
 /// Tells a writer not to wait any longer for a database that is gone: the service, or the database, is being stopped.
@@ -100,13 +100,13 @@ enum Attempt {
 impl Writer {
     pub fn new(database: Database, node: NodeId, epoch: Epoch, on_commit: OnCommit) -> (Self, Hurry) {
         let (hurry, hurried) = watch::channel(false);
-        let (link, keys_for) = (None, submissions::KEPT);
-        let writer = Writer { database, node, epoch, on_commit, link, schema_checked: false, hurried, keys_for };
+        let (link, kept) = (None, Kept::default());
+        let writer = Writer { database, node, epoch, on_commit, link, schema_checked: false, hurried, kept };
         (writer, Hurry(hurry))
     }
 
-    pub fn keep_keys_for(self, keys_for: Duration) -> Self {
-        Writer { keys_for, ..self }
+    pub fn keep(self, kept: Kept) -> Self {
+        Writer { kept, ..self }
     }
 
     /// Connects, brings schema and partitions up to date, begins the epoch or a session of it.
@@ -258,7 +258,7 @@ impl Writer {
     async fn look_up(&mut self, works: &[&Work]) -> Result<Known, StoreError> {
         let link = self.link.as_mut().ok_or_else(not_connected)?;
         link.next_index = audit_entries::next_index(&mut link.connection, &self.node).await?;
-        append::look_up(&mut link.connection, &self.node, works, self.keys_for).await.map_err(|error| {
+        append::look_up(&mut link.connection, &self.node, works, self.kept.keys).await.map_err(|error| {
             match is_lost(&error) {
                 true => StoreError::Unreachable { detail: text(&error) },
                 false => StoreError::Refused { detail: text(&error) },
@@ -331,7 +331,7 @@ impl Writer {
             // Rows go to the default partitions meanwhile.
             tracing::warn!(%error, "partitions could not be made");
         }
-        submissions::sweep(&mut link.connection, &self.node, self.keys_for).await
+        retention::sweep(&mut link.connection, &self.node, &self.kept).await
     }
 }
 

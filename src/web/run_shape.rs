@@ -60,6 +60,7 @@ pub fn shape(run: &Run, node: NodeId) -> api::run::Run {
         findings: run.findings().map(|(_, finding)| finding.clone()).collect(),
         by: run.by().to_owned(),
         paused_by: run.paused_by().map(str::to_owned),
+        parent: run.parent().map(|of| api::run::Parent { workflow_id: of.run, step: of.step.clone() }),
     }
 }
 
@@ -73,6 +74,7 @@ fn step_shape(run: &Run, place: usize, step: &Step, state: &StepRun) -> api::run
         id: step.id.clone(),
         agent: doer.map(|doer| doer.agent.clone()),
         tool: doer.map(|doer| doer.tool.clone()),
+        playbook: step.playbook().map(|(name, _)| name.to_owned()),
         status: step_status(state.status()),
         attempts: state.attempts().iter().map(attempt_shape).collect(),
         output: state.output().cloned(),
@@ -96,7 +98,7 @@ fn waits_for(step: &Step, state: &StepRun) -> Option<api::run::WaitsFor> {
     };
     let name = match &step.work {
         Work::Signal { name } => Some(name.clone()),
-        Work::Tool(_) | Work::Task { .. } | Work::Sleep { .. } | Work::Gate {} => None,
+        Work::Tool(_) | Work::Task { .. } | Work::Playbook { .. } | Work::Sleep { .. } | Work::Gate {} => None,
     };
     Some(api::run::WaitsFor { what, name, until: state.waiting_until()? })
 }
@@ -126,23 +128,29 @@ fn attempt_shape(attempt: &Attempt) -> api::run::Attempt {
         started: attempt.started,
         duration_ms: attempt.duration_ms(),
         error: attempt.error().map(str::to_owned),
+        workflow_id: attempt.child,
     }
 }
 
 /// What a dry run is answered with.
 pub fn checked(plan: &Plan) -> api::accepted::Checked {
-    let step = |step: &Step| api::accepted::CheckedStep {
-        id: step.id.to_string(),
-        agent: step.doer().map(|doer| doer.agent.to_string()),
-        tool: step.doer().map(|doer| doer.tool.to_string()),
-        needs: step.needs.iter().map(ToString::to_string).collect(),
-        timeout_ms: u64::try_from(step.timeout.as_millis()).ok(),
-    };
     api::accepted::Checked {
         valid: true,
         name: plan.name().to_owned(),
         mode: plan.mode().as_str().to_owned(),
-        steps: plan.steps().iter().map(step).collect(),
+        steps: plan.steps().iter().map(checked_step).collect(),
+    }
+}
+
+fn checked_step(step: &Step) -> api::accepted::CheckedStep {
+    api::accepted::CheckedStep {
+        id: step.id.to_string(),
+        agent: step.doer().map(|doer| doer.agent.to_string()),
+        tool: step.doer().map(|doer| doer.tool.to_string()),
+        playbook: step.playbook().map(|(name, _)| name.to_owned()),
+        steps: step.playbook().map(|(_, plan)| plan.steps().iter().map(checked_step).collect()).unwrap_or_default(),
+        needs: step.needs.iter().map(ToString::to_string).collect(),
+        timeout_ms: u64::try_from(step.timeout.as_millis()).ok(),
     }
 }
 

@@ -118,7 +118,8 @@ pub async fn approve(
         return Err(ApiError::BadRequest("`comment` is longer than 1000 bytes".to_owned()));
     }
     let state = whole(&deps, run).await?;
-    let known = StepId::new(&step).ok().and_then(|id| state.plan().step(&id));
+    let place = StepId::new(&step).ok().and_then(|id| state.place(&id));
+    let known = place.map(|place| state.spec(place));
     let known = known.ok_or_else(|| ApiError::NotFound(format!("run {run} has no step `{step}`")))?;
     let approval = known.approve.as_ref();
     let approval = approval.ok_or_else(|| ApiError::Conflict(format!("step `{step}` asks nobody for approval")))?;
@@ -156,7 +157,8 @@ pub async fn fork(
     let Fork { from, inputs } = optional_json_body(payload).await?.unwrap_or_default();
     let source = whole(&deps, run).await?;
     let (plan, carried) = source.fork(from.as_deref(), &inputs).map_err(unfit)?;
-    let id = deps.start.ask(StartRun { plan, by: caller.to_string(), carried, submission: None }).await??;
+    let id =
+        deps.start.ask(StartRun { plan, by: caller.to_string(), carried, submission: None, child: None }).await??;
     let answer = Accepted { workflow_id: id, status: RunStatus::Pending };
     Ok(HttpResponse::Accepted().insert_header((LOCATION, format!("/api/v1/workflows/{id}"))).json(answer))
 }

@@ -82,7 +82,7 @@ pub async fn submit(
         return Ok(HttpResponse::Ok().json(checked(&plan)));
     }
     let id = match (
-        deps.start.ask(StartRun { plan, by, carried: Vec::new(), submission: submission.clone() }).await?,
+        deps.start.ask(StartRun { plan, by, carried: Vec::new(), submission: submission.clone(), child: None }).await?,
         submission,
     ) {
         (Ok(id), _) => id,

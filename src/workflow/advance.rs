@@ -14,6 +14,8 @@ use crate::ids::StepId;
 use crate::ids::ToolId;
 use crate::toolkit::change::Call;
 use crate::toolkit::output::Reason;
+use crate::workflow::child::ChildEnd;
+use crate::workflow::child::Parent;
 use crate::workflow::event::RunEvent;
 use crate::workflow::fork::Carried;
 use crate::workflow::plan::Plan;
@@ -92,6 +94,8 @@ pub enum Trigger {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     Done(StepResult),
+    /// The run that the attempt was has ended.
+    Child(ChildEnd),
     /// Certainly not executed: the agent's door is shut or it has too much to do.
     Refused {
         retry_after: Duration,
@@ -115,6 +119,8 @@ pub struct Advance {
     pub first_seq: u32,
     pub events: Vec<RunEvent>,
     pub effects: Vec<Effect>,
+    /// The size of the inputs that were rendered.
+    pub(super) weight: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -131,9 +137,15 @@ pub enum Effect {
     },
     /// Have the agent undo by this plan, and come back with `Trigger::Undone` in any case.
     Undo { step: StepId, agent: AgentId, tool: ToolId, attempt: u32, plan: Arc<Value>, timeout: Duration },
+    /// Have this run begun, and come back with `Answer::Child` once it has ended. `again`: it may have been begun.
+    RunChild { step: StepId, attempt: u32, child: RunId, plan: Plan, again: bool },
+    /// Have all children that run wait, or go on.
+    HoldChildren { hold: bool },
+    /// Have this run undone, and come back with `Trigger::Undone` once it has ended.
+    UndoChild { step: StepId, attempt: u32, child: RunId },
     /// Ask the learner who does this step, and come back with `Trigger::Chosen` in any case, within `timeout`.
     Choose { step: StepId, task: Task, timeout: Duration },
-    /// Raise the cancel flag of a running attempt; its answer is still awaited.
+    /// Raise the cancel flag of a running attempt, or cancel the run that it is; its answer is still awaited.
     Stop { step: StepId, attempt: u32 },
     /// Come back with `Trigger::Wake` at this time. A run has one timer: this replaces the one before.
     Wake { at: DateTime<Utc> },
@@ -151,19 +163,20 @@ pub struct Acceptance {
     pub carried: Vec<Carried>,
     /// Nothing is begun until it is resumed.
     pub paused_by: Option<String>,
+    pub parent: Option<Parent>,
 }
 
 impl Run {
     /// Accepts a plan and begins with it.
     pub fn accept(id: RunId, plan: Plan, by: String, at: DateTime<Utc>) -> (Self, Advance) {
-        Run::accept_as(id, Acceptance { plan, by, carried: Vec::new(), paused_by: None }, at)
+        Run::accept_as(id, Acceptance { plan, by, carried: Vec::new(), paused_by: None, parent: None }, at)
     }
 
     pub fn accept_as(id: RunId, acceptance: Acceptance, at: DateTime<Utc>) -> (Self, Advance) {
-        let Acceptance { plan, by, carried, paused_by } = acceptance;
-        let accepted = RunEvent::Accepted { plan: plan.clone(), by: by.clone() };
-        let mut run = Run::born(id, plan, by, at);
-        let mut advance = Advance { first_seq: 0, events: vec![accepted], effects: Vec::new() };
+        let Acceptance { plan, by, carried, paused_by, parent } = acceptance;
+        let accepted = RunEvent::Accepted { plan: plan.clone(), by: by.clone(), parent: parent.clone() };
+        let mut run = Run { parent, ..Run::born(id, plan, by, at) };
+        let mut advance = Advance { events: vec![accepted], ..Advance::default() };
         for Carried { step, status, result } in carried {
             if let Some(place) = run.place(&step) {
                 run.record(at, Subject::Step(place), RunEvent::StepCarried { step, status, result }, &mut advance);
@@ -206,7 +219,7 @@ impl Run {
             }
             Trigger::Decide { step, approved, by, digest, comment } => {
                 let decided = RunEvent::Decided { step: step.clone(), approved, by, digest, comment };
-                match self.place(&step).filter(|place| self.may_decide(*place, digest)) {
+                match self.place(&step).filter(|place| self.may_decide(*place, digest, at)) {
                     Some(place) => self.decided(place, decided, at, &mut advance),
                     None => return advance,
                 }
@@ -241,12 +254,16 @@ impl Run {
                     return advance;
                 }
                 self.record(at, Subject::Run, RunEvent::Paused { by }, &mut advance);
+                self.hold_children(&mut advance);
             }
             Trigger::Resume { by } => {
-                if self.paused_by.is_none() {
+                // That its parent goes on concerns what waits for the parent.
+                let is_parent = self.parent.as_ref().is_some_and(|parent| parent.name() == by);
+                if self.paused_by.is_none() || (is_parent && self.paused_by.as_ref() != Some(&by)) {
                     return advance;
                 }
                 self.record(at, Subject::Run, RunEvent::Resumed { by }, &mut advance);
+                self.hold_children(&mut advance);
             }
         }
         self.drive(at, &mut advance);
@@ -263,12 +280,16 @@ impl Run {
         let under_way: Vec<_> = (0..self.steps.len()).filter(|p| self.steps[*p].phase == Phase::Running).collect();
         for place in under_way {
             let detail = "the engine ended before the outcome of the attempt was recorded";
-            if self.may_have_changed(place) && self.stopping.is_none() {
+            if self.waits_for_child(place) {
+                self.find_child_again(place, &mut advance);
+            } else if self.may_have_changed(place) && self.stopping.is_none() {
                 self.seek_outcome(place, at, &mut advance);
             } else {
                 self.lose(place, detail.to_owned(), at, &mut advance);
             }
         }
+        // Whether they were told, nobody knows.
+        self.hold_children(&mut advance);
         if self.undoing == Some(Undoing::Running) {
             self.repeat_undo(&mut advance);
         }

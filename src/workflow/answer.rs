@@ -10,6 +10,7 @@ use crate::workflow::advance::Advance;
 use crate::workflow::advance::Answer;
 use crate::workflow::advance::MOST_LOST;
 use crate::workflow::backoff;
+use crate::workflow::child::NEEDS_HUMAN;
 use crate::workflow::event::RunEvent;
 use crate::workflow::replay::Subject;
 use crate::workflow::result::StepResult;
@@ -31,12 +32,16 @@ impl Run {
             Some(answer) => answer,
             None => return,
         };
+        let took = self.steps[place].attempts.last().map_or(0.0, |last| millis_between(last.started, at));
+        let answer = match answer {
+            Answer::Child(end) => Answer::Done(self.child_ended(place, attempt, &end, took, at, advance)),
+            other => other,
+        };
         let step = self.spec(place);
         let agent = self.doer_name(place);
-        let took = self.steps[place].attempts.last().map_or(0.0, |last| millis_between(last.started, at));
         let result = match answer {
             Answer::Done(StepResult { output, findings, duration_ms, usage }) => {
-                let output = output.checked(self.doer(place).is_none_or(|doer| doer.facts.needs_evidence));
+                let output = output.checked(self.needs_evidence(place));
                 if larger_than(&output.data, self.plan.max_value_bytes()) {
                     let detail = format!("the result is larger than {} bytes", self.plan.max_value_bytes());
                     StepResult::without_data(Status::Failed, Reason::new("too_large", "result", detail), duration_ms)
@@ -53,6 +58,7 @@ impl Run {
                 let reason = Reason::new("no_answer", agent, detail);
                 StepResult::without_data(Status::TimedOut, reason, took)
             }
+            Answer::Child(_) => return,
             Answer::Lost { detail } => return self.lose(place, detail, at, advance),
             Answer::Refused { retry_after, detail } => {
                 return self.refused(place, attempt, retry_after, detail, at, advance);
@@ -74,11 +80,18 @@ impl Run {
             || failures >= step.retry.max_attempts
             || !step.retry.covers(&result.output)
             || (broken_off && !self.is_repeatable(place))
+            || code == NEEDS_HUMAN
         {
             return None;
         }
         let until = at + backoff::delay(&step.retry, failures, backoff::share(self.id, &step.id, attempt));
         state.deadline.is_some_and(|deadline| until < deadline).then_some(until)
+    }
+
+    /// A child brings none of its own: its steps did.
+    fn needs_evidence(&self, place: usize) -> bool {
+        let of_doer = || self.doer(place).is_none_or(|doer| doer.facts.needs_evidence);
+        self.spec(place).playbook().is_none() && of_doer()
     }
 
     /// May a call whose outcome is unknown be made again? To plan changes nothing.

@@ -13,12 +13,12 @@ use crate::workflow::replay::Subject;
 use crate::workflow::result::StepResult;
 use crate::workflow::run::Change;
 use crate::workflow::run::Finish;
+use crate::workflow::run::Maker;
 use crate::workflow::run::Run;
 use crate::workflow::run::Stopping;
 use crate::workflow::run::Undoing;
 use crate::workflow::status::Hold;
 use crate::workflow::status::RunStatus;
-use crate::workflow::status::SkipCause;
 use crate::workflow::status::StepStatus;
 use crate::workflow::step::Work;
 use crate::workflow::step_run::Asked;
@@ -29,6 +29,7 @@ use crate::workflow::step_run::Note;
 use crate::workflow::step_run::Phase;
 use crate::workflow::step_run::PlannedChange;
 use crate::workflow::step_run::StepRun;
+use crate::workflow::template::size;
 
 impl Run {
     /// Moves the state. The event fits: it was just decided upon, or checked.
@@ -93,7 +94,7 @@ impl Run {
                 step.chosen = Some(choice.clone());
                 step.choosing = false;
             }
-            RunEvent::StepStarted { attempt, input, .. } => {
+            RunEvent::StepStarted { attempt, input, child, .. } => {
                 let timeout = self.spec(place).timeout;
                 // A timer that fires late, a pause, or a restart takes nothing from the step.
                 let late = match self.steps[place].phase {
@@ -105,19 +106,26 @@ impl Run {
                 self.leave_phase(place);
                 self.running += 1;
                 let step = &mut self.steps[place];
+                if step.attempts.is_empty() {
+                    self.weight += size(input);
+                }
                 step.phase = Phase::Running;
                 step.deadline = Some(step.deadline.map_or(at + timeout, |deadline| deadline + late));
                 step.attempts.push(Attempt {
                     n: *attempt,
                     started: at,
                     input: input.clone(),
+                    child: *child,
                     end: AttemptEnd::Running,
                 });
+                self.remember_child(place, *child);
             }
+            RunEvent::ChildEnded { has_changes: false, .. } => self.forget_child(place),
             RunEvent::AttemptDone { result, retry_at, .. } => {
                 let step = &mut self.steps[place];
                 step.counted += 1;
                 step.refusals = 0;
+                self.weight += size(&result.output.data);
                 if let Some(attempt) = step.attempts.last_mut() {
                     attempt.end = AttemptEnd::Done(result.clone());
                 }
@@ -142,6 +150,7 @@ impl Run {
                 }
             }
             RunEvent::StepDeferred { not_before, .. } => {
+                self.forget_child(place);
                 let step = &mut self.steps[place];
                 step.attempts.pop();
                 step.refusals += 1;
@@ -204,7 +213,13 @@ impl Run {
                 if let Some(change) = self.changes.iter_mut().rfind(|change| !change.undone) {
                     change.tries += 1;
                     let input = change.plan.clone();
-                    change.undo.push(Attempt { n: *attempt, started: at, input, end: AttemptEnd::Running });
+                    change.undo.push(Attempt {
+                        n: *attempt,
+                        started: at,
+                        input,
+                        child: None,
+                        end: AttemptEnd::Running,
+                    });
                 }
             }
             RunEvent::UndoDone { result, retry_at, .. } => self.undone(place, result, *retry_at),
@@ -213,6 +228,9 @@ impl Run {
                 self.settle(place, StepStatus::Skipped, Some(note));
             }
             RunEvent::StepEnded { status, reason, .. } => {
+                if self.waits_for_child(place) {
+                    self.forget_child(place);
+                }
                 self.steps[place].end_attempt_unknown(&reason.detail);
                 self.settle(place, *status, Some(Note::Ended(reason.clone())));
             }
@@ -261,9 +279,11 @@ impl Run {
         let Some(change) = &mut step.change else { return };
         change.sought = false;
         let plan = Arc::new(change.planned.plan.clone());
-        // Begun before, and certainly not made, it is made now.
+        let Some(doer) = self.doer(place).cloned() else { return };
+        // One change with one plan is undone once, however often it was begun.
         self.changes.retain(|begun| begun.place != place || begun.undone || begun.plan != plan);
-        self.changes.push(Change { place, plan, undo: Vec::new(), tries: 0, undone: false });
+        let maker = Maker::Agent(doer);
+        self.changes.push(Change { place, maker, plan, undo: Vec::new(), tries: 0, undone: false });
     }
 
     fn undone(&mut self, place: usize, result: &Arc<StepResult>, retry_at: Option<DateTime<Utc>>) {
@@ -307,7 +327,7 @@ impl Run {
                 self.ready.push_back(place);
             }
         }
-        self.begin_items();
+        self.begin_items_again();
     }
 
     fn reset(&mut self, place: usize) {
@@ -357,28 +377,6 @@ impl Run {
             } else if step.unmet == 0 && step.blocked_by.is_none() && self.stopping.is_none() {
                 self.ready.push_back(*dependent);
             }
-        }
-    }
-}
-
-impl StepRun {
-    /// The number of the attempt that comes next.
-    pub(super) fn next_attempt(&self) -> u32 {
-        self.attempts.last().map_or(1, |last| last.n + 1)
-    }
-
-    /// Those that need it may begin.
-    pub(super) fn is_satisfied(&self) -> bool {
-        match (self.phase, &self.note) {
-            (Phase::Settled(StepStatus::Skipped), Some(Note::Skipped { cause, .. })) => *cause == SkipCause::When,
-            (Phase::Settled(status), _) => status.is_success() || status == StepStatus::Unavailable,
-            _ => false,
-        }
-    }
-
-    fn end_attempt_unknown(&mut self, detail: &str) {
-        if let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.end == AttemptEnd::Running) {
-            attempt.end = AttemptEnd::Lost { detail: detail.to_owned() };
         }
     }
 }

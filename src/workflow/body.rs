@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::workflow::template::size;
+
 #[derive(Debug, Clone)]
 pub enum Body {
     Text(String),
@@ -19,6 +21,14 @@ impl Body {
         match self {
             Body::Text(text) => serde_json::from_str(&text),
             Body::Value(value) => serde_json::from_value(value),
+        }
+    }
+
+    /// How long it is as text, if it is one.
+    pub fn len(&self) -> usize {
+        match self {
+            Body::Text(text) => text.len(),
+            Body::Value(value) => size(value),
         }
     }
 

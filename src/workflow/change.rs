@@ -175,6 +175,7 @@ impl Run {
                 Err(cause) => (Duration::ZERO, cause),
             },
             Answer::Refused { retry_after, detail } => (retry_after, detail),
+            Answer::Child(end) => (Duration::ZERO, format!("run {} answered", end.child)),
             Answer::Done(result) => {
                 let reason = result.output.reason.map_or_else(|| "no reason given".to_owned(), |reason| reason.detail);
                 (Duration::ZERO, reason)
@@ -199,7 +200,7 @@ fn is_unknown(answer: &Answer) -> bool {
     match answer {
         Answer::Done(result) => result.output.status == Status::TimedOut,
         Answer::NotDone { .. } | Answer::NoAnswer | Answer::Lost { .. } => true,
-        Answer::Refused { .. } => false,
+        Answer::Refused { .. } | Answer::Child(_) => false,
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::workflow::check_names::link;
+use crate::workflow::check_playbook::of_playbook;
 use crate::workflow::check_step::Draft;
 use crate::workflow::check_step::OfRun;
 use crate::workflow::check_step::agent_step;
@@ -13,7 +14,6 @@ use crate::workflow::document;
 use crate::workflow::document::Reader;
 use crate::workflow::fault::Fault;
 use crate::workflow::fault::below;
-use crate::workflow::fault::did_you_mean;
 use crate::workflow::plan::Mode;
 use crate::workflow::plan::OnFailure;
 use crate::workflow::plan::Outline;
@@ -49,7 +49,7 @@ pub fn check(document: &Value, world: &World) -> Result<Plan, Vec<Fault>> {
     }
 }
 
-fn of_steps(document: &Value, world: &World, reader: &mut Reader) -> Option<Plan> {
+pub(super) fn of_steps(document: &Value, world: &World, reader: &mut Reader) -> Option<Plan> {
     let fields = reader.object(document, "", document::RUN)?;
     let head = head(fields, "unnamed", world, reader);
     let items = reader.list(fields.get("steps")?, "/steps")?;
@@ -75,64 +75,21 @@ fn of_agents(document: &Value, world: &World, reader: &mut Reader) -> Option<Pla
     finish(head, drafts, world, reader)
 }
 
-/// The playbook's document with the caller's inputs in place of its own; its faults point at `/playbook`.
-fn of_playbook(document: &Value, world: &World, reader: &mut Reader) -> Option<Plan> {
-    let fields = reader.object(document, "", document::PLAYBOOK)?;
-    let name = reader.text(fields.get("playbook")?, "/playbook")?;
-    let Some(playbook) = world.playbooks.get(name) else {
-        let hint = did_you_mean(name, world.playbooks.keys().map(String::as_str));
-        reader.fault("/playbook", format!("there is no playbook `{name}`{hint}"));
-        return None;
-    };
-    let mut playbook = playbook.clone();
-    if let Some(given) = fields.get("inputs").and_then(|inputs| reader.plain_object(inputs, "/inputs")) {
-        let own = playbook.get_mut("inputs").and_then(Value::as_object_mut);
-        give_inputs(given, own, name, reader);
-    }
-    if let Some(playbook) = playbook.as_object_mut() {
-        let overridden = ["labels", "priority"].into_iter().filter_map(|key| Some((key, fields.get(key)?)));
-        playbook.extend(overridden.map(|(key, value)| (key.to_owned(), value.clone())));
-    }
-    let mut inner = Reader::default();
-    let plan = of_steps(&playbook, world, &mut inner);
-    if playbook.get("steps").is_none() {
-        inner.fault("", "has no `steps`");
-    }
-    for fault in inner.faults {
-        let ours = ["/inputs", "/labels", "/priority"]
-            .iter()
-            .any(|key| fault.pointer.starts_with(key) && fields.contains_key(key.trim_start_matches('/')));
-        if ours {
-            reader.faults.push(fault);
-        } else {
-            reader.fault("/playbook", format!("the playbook `{name}` is at fault: {fault}"));
-        }
-    }
-    plan
-}
-
-fn give_inputs(given: &Map<String, Value>, own: Option<&mut Map<String, Value>>, playbook: &str, reader: &mut Reader) {
-    let mut none = Map::new();
-    let own = own.unwrap_or(&mut none);
-    for (key, value) in given {
-        match own.get_mut(key) {
-            Some(slot) => *slot = value.clone(),
-            None => {
-                let hint = did_you_mean(key, own.keys().map(String::as_str));
-                reader.fault(below("/inputs", key), format!("the playbook `{playbook}` has no input `{key}`{hint}"));
-            }
-        }
-    }
-}
-
+/// Counts the steps of a document; those of the playbooks that it runs are counted with it, each time one is run.
 fn count_is_allowed(steps: usize, pointer: &str, world: &World, reader: &mut Reader) -> bool {
-    let most = world.limits.max_steps;
+    let (most, before) = (world.limits.max_steps, reader.steps);
     if steps == 0 {
         reader.fault(pointer, "a workflow needs at least one step");
-    } else if steps > most {
-        reader.fault(pointer, format!("{steps} steps are more than the {most} allowed"));
+        return false;
     }
-    (1..=most).contains(&steps)
+    let all = before.saturating_add(steps);
+    if all > most {
+        let with = if before > 0 { format!(" with the {before} before them") } else { String::new() };
+        reader.fault(pointer, format!("{steps} steps{with} are more than the {most} allowed"));
+        return false;
+    }
+    reader.steps = all;
+    true
 }
 
 /// What a document says about the whole run.

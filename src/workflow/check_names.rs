@@ -146,7 +146,7 @@ fn check_reads(
         }
         if let Some(input) = &draft.input {
             let each = draft.for_each.is_some();
-            input.each_expr(&below(&draft.pointer, "input"), &mut |pointer, expr| check(pointer, expr, each));
+            input.each_expr(&below(&draft.pointer, draft.input_key), &mut |pointer, expr| check(pointer, expr, each));
         }
     }
 }

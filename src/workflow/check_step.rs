@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::ids::AgentId;
 use crate::ids::StepId;
 use crate::ids::ToolId;
+use crate::workflow::check_playbook;
 use crate::workflow::check_wait;
 use crate::workflow::check_wait::approval;
 use crate::workflow::document;
@@ -42,6 +43,8 @@ pub struct Draft {
     pub id: Option<StepId>,
     pub job: Option<Job>,
     pub input: Option<Template>,
+    /// Under which key it stands.
+    pub input_key: &'static str,
     /// Names and where they stand; they may name no step.
     pub needs: Vec<(String, String)>,
     pub when: Option<Expr>,
@@ -78,6 +81,11 @@ pub fn step(value: &Value, pointer: &str, run: OfRun, world: &World, reader: &mu
     draft.approve = fields.get("approve").and_then(|value| approval(value, &below(pointer, "approve"), reader));
     draft.job = match check_wait::wait(fields, pointer, run.timeout, reader) {
         Some(job) => job,
+        None if fields.contains_key("playbook") => {
+            let (job, inputs) = check_playbook::step(fields, pointer, world, reader);
+            (draft.input, draft.input_key) = (inputs, "inputs");
+            job
+        }
         None => match fields.get("task") {
             Some(value) => task(value, fields, pointer, world, reader),
             None => doer(fields, pointer, world, reader),
@@ -87,7 +95,9 @@ pub fn step(value: &Value, pointer: &str, run: OfRun, world: &World, reader: &mu
     let words = [("keep", OnFailure::Keep), ("rollback", OnFailure::Rollback)];
     let failure_pointer = below(pointer, "on_failure");
     draft.on_failure = fields.get("on_failure").and_then(|value| reader.word(value, &failure_pointer, &words));
-    draft.input = fields.get("input").and_then(|value| input(value, &below(pointer, "input"), world, reader));
+    if !fields.contains_key("playbook") {
+        draft.input = fields.get("input").and_then(|value| input(value, &below(pointer, "input"), world, reader));
+    }
     draft.needs = needs(fields, pointer, run.mode, reader);
     draft.when = fields.get("when").and_then(|value| when(value, &below(pointer, "when"), reader));
     draft.timeout = fields.get("timeout").and_then(|value| reader.duration(value, &below(pointer, "timeout")));
@@ -130,6 +140,7 @@ impl Draft {
             id: None,
             job: None,
             input: None,
+            input_key: "input",
             needs: Vec::new(),
             when: None,
             timeout: None,
@@ -191,10 +202,13 @@ fn tool<'w>(
 }
 
 fn doer(fields: &Map<String, Value>, pointer: &str, world: &World, reader: &mut Reader) -> Option<Job> {
+    if fields.contains_key("inputs") {
+        reader.fault(below(pointer, "inputs"), "is for a step with `playbook`; what a tool is given is its `input`");
+    }
     let Some(value) = fields.get("agent") else {
         // A step of a kind that is refused as a whole has its fault already.
         if !document::STEP.later.iter().any(|key| fields.contains_key(*key)) {
-            reader.fault(pointer, "a step needs an `agent`, or a `task` for which one is chosen; or it waits: `sleep`, `wait_for` or `approve`");
+            reader.fault(pointer, "a step needs an `agent`, or a `task` for which one is chosen; or it runs a `playbook`; or it waits: `sleep`, `wait_for` or `approve`");
         }
         return None;
     };

@@ -44,8 +44,10 @@ pub const STEP: Keys = Keys {
         "wait_for",
         "for_each",
         "max_parallel",
+        "playbook",
+        "inputs",
     ],
-    later: &["host", "playbook", "inputs"],
+    later: &["host"],
 };
 
 pub const APPROVE: Keys = Keys { of: "`approve`", known: &["role", "expires", "reason"], later: &[] };
@@ -68,6 +70,10 @@ pub const PLAYBOOK: Keys =
 #[derive(Debug, Default)]
 pub struct Reader {
     pub faults: Vec<Fault>,
+    /// Playbooks that what is read is part of, the outermost first.
+    pub around: Vec<String>,
+    /// Steps read so far, those of playbooks included.
+    pub steps: usize,
 }
 
 impl Reader {

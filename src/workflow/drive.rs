@@ -14,6 +14,7 @@ use crate::toolkit::output::Status;
 use crate::workflow::advance::Advance;
 use crate::workflow::advance::Effect;
 use crate::workflow::advance::STOP_GRACE;
+use crate::workflow::child::inputs_of;
 use crate::workflow::event::RunEvent;
 use crate::workflow::expr::Scope;
 use crate::workflow::plan::Mode;
@@ -25,7 +26,12 @@ use crate::workflow::status::StepStatus;
 use crate::workflow::step::Step;
 use crate::workflow::step::Work;
 use crate::workflow::step_run::Phase;
-use crate::workflow::template::larger_than;
+use crate::workflow::template::size;
+
+/// Inputs of steps that are begun in one go, in bytes: they are journalled together.
+const MOST_AT_ONCE: usize = 4 << 20;
+/// All values that a run holds may be so many times as large as one.
+const MOST_VALUES: usize = 16;
 
 impl Run {
     pub(super) fn drive(&mut self, at: DateTime<Utc>, advance: &mut Advance) {
@@ -38,6 +44,11 @@ impl Run {
                 self.leave_out(place, at, advance);
             } else if let Some(place) = self.gathered.pop_front() {
                 self.gather(place, at, advance);
+            } else if advance.weight > MOST_AT_ONCE {
+                // What was begun is journalled first.
+                self.armed = None;
+                self.wake_at(at, advance);
+                break;
             } else if let Some(place) = self.ready.pop_front() {
                 self.begin(place, at, advance);
             } else if let Some((_, place)) = self.timers.first().copied().filter(|(due, _)| *due <= at) {
@@ -63,7 +74,11 @@ impl Run {
 
     /// A step failed that takes back what the run has done: nothing is begun any more.
     fn stop_if_failing(&mut self, at: DateTime<Utc>, advance: &mut Advance) {
-        if self.stopping.is_some() || self.counts.failures() == 0 || !self.plan.may_roll_back() {
+        if self.stopping.is_some()
+            || self.undoing.is_some()
+            || self.counts.failures() == 0
+            || !self.plan.may_roll_back()
+        {
             return;
         }
         let failed = self.steps().find(|(step, state)| state.status().is_failure() && self.plan.rolls_back(step));
@@ -101,8 +116,8 @@ impl Run {
                     self.end_held(place, Status::Aborted, reason.clone(), at, advance);
                     continue;
                 }
-                // What may be changing the host is waited for: it could not be undone meanwhile.
-                Phase::Running if patience_is_over && !self.may_have_changed(place) => {
+                // What may be changing the host is waited for: it could not be undone meanwhile. So is a child.
+                Phase::Running if patience_is_over && !self.may_have_changed(place) && !self.waits_for_child(place) => {
                     let detail = format!("{} and {} did not stop in time", reason.detail, self.doer_name(place));
                     let reason = Reason::new(&reason.code, self.doer_name(place), detail);
                     RunEvent::StepEnded { step: id, status: StepStatus::Cancelled, reason }
@@ -139,6 +154,9 @@ impl Run {
     /// Begins an attempt, unless the step's condition says no; or goes on with a step whose time has come.
     fn begin(&mut self, place: usize, at: DateTime<Utc>, advance: &mut Advance) {
         let state = &self.steps[place];
+        if state.choosing || matches!(state.phase, Phase::Running | Phase::Spread | Phase::Settled(_)) {
+            return;
+        }
         match (state.phase, &state.change) {
             (Phase::Held { on, .. }, _) => return self.time_is_up(place, on, at, advance),
             (_, Some(change)) if state.attempts.last().is_some_and(|last| state.is_at(last.n)) => {
@@ -151,6 +169,10 @@ impl Run {
         let subject = Subject::Step(place);
         let input = match self.prepare(place) {
             Ok(Prepared::Input(input)) => input,
+            Ok(Prepared::Fresh(input, weight)) => {
+                advance.weight += weight;
+                input
+            }
             Ok(Prepared::ConditionFalse(detail)) => {
                 let event = RunEvent::StepSkipped { step: step.id.clone(), cause: SkipCause::When, detail };
                 return self.record(at, subject, event, advance);
@@ -166,13 +188,19 @@ impl Run {
         if matches!(step.work, Work::Sleep { .. } | Work::Signal { .. } | Work::Gate {}) {
             return self.hold(place, at, advance);
         }
+        if step.playbook().is_some() {
+            return match (&step.approve, &self.steps[place].asked) {
+                (Some(approval), None) => self.ask_approval(place, approval, Some(input), None, at, advance),
+                _ => self.begin_child(place, input, at, advance),
+            };
+        }
         let Some(doer) = self.doer(place).cloned() else { return self.choose(place, advance) };
         // A change is approved by its plan, anything else by its input.
         if let (Some(approval), None, false) = (&step.approve, &self.steps[place].asked, doer.facts.changes) {
             return self.ask_approval(place, approval, Some(input), None, at, advance);
         }
         let attempt = self.steps[place].next_attempt();
-        let started = RunEvent::StepStarted { step: step.id.clone(), attempt, input: Arc::clone(&input) };
+        let started = RunEvent::StepStarted { step: step.id.clone(), attempt, input: Arc::clone(&input), child: None };
         self.record(at, subject, started, advance);
         if self.steps[place].change.is_some() {
             return self.carry_out(place, at, advance);
@@ -235,14 +263,20 @@ impl Run {
             (Some(template), _, _) => {
                 template.render(scope).map_err(|error| Reason::new("expression", "input", error.to_string()))?
             }
-            (None, Mode::Pipeline, Some(prev)) => Arc::new(prev.output.data.clone()),
+            (None, Mode::Pipeline, Some(prev)) if step.playbook().is_none() => Arc::new(prev.output.data.clone()),
             (None, _, _) => Arc::new(Value::Object(serde_json::Map::new())),
         };
-        if larger_than(&input, self.plan.max_value_bytes()) {
-            let detail = format!("the input is larger than {} bytes", self.plan.max_value_bytes());
-            return Err(Reason::new("too_large", "input", detail));
+        let input = step.playbook().map_or(input.clone(), |(_, plan)| Arc::new(inputs_of(plan, &input)));
+        let (weight, most) = (size(&input), self.plan.max_value_bytes());
+        if weight > most {
+            return Err(Reason::new("too_large", "input", format!("the input is larger than {most} bytes")));
         }
-        Ok(Prepared::Input(input))
+        let most = most.saturating_mul(MOST_VALUES);
+        if self.weight.saturating_add(weight) > most {
+            let detail = format!("the inputs and results of the run are together larger than {most} bytes");
+            return Err(Reason::new("too_large", "run", detail));
+        }
+        Ok(Prepared::Fresh(input, weight))
     }
 
     /// Asks to be woken for what is due next, unless that is already so.
@@ -268,6 +302,8 @@ impl Run {
 
 enum Prepared {
     Input(Arc<Value>),
+    /// Rendered just now, and its size.
+    Fresh(Arc<Value>, usize),
     ConditionFalse(String),
 }
 

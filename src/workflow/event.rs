@@ -6,10 +6,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::ids::Digest;
+use crate::ids::RunId;
 use crate::ids::SignalName;
 use crate::ids::StepId;
 use crate::toolkit::change::Planned;
 use crate::toolkit::output::Reason;
+use crate::workflow::child::Parent;
 use crate::workflow::plan::Plan;
 use crate::workflow::result::StepResult;
 use crate::workflow::status::Hold;
@@ -24,17 +26,31 @@ pub enum RunEvent {
     Accepted {
         plan: Plan,
         by: String,
+        /// It is the child of another run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<Parent>,
     },
     /// The learner chose who does a step that names no agent.
     StepChosen {
         step: StepId,
         choice: Arc<Choice>,
     },
-    /// An attempt is about to be handed to the agent.
+    /// An attempt is about to be handed to the agent, or to be begun as a run of its own.
     StepStarted {
         step: StepId,
         attempt: u32,
         input: Arc<Value>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        child: Option<RunId>,
+    },
+    /// The run that an attempt is has ended; how the attempt did follows.
+    ChildEnded {
+        step: StepId,
+        attempt: u32,
+        child: RunId,
+        status: RunStatus,
+        /// It changed something that is not undone.
+        has_changes: bool,
     },
     /// An attempt ended. `retry_at` set: another one follows then; else this is the step's result.
     AttemptDone {
@@ -200,6 +216,7 @@ impl RunEvent {
             RunEvent::Accepted { .. } => "accepted",
             RunEvent::StepChosen { .. } => "step_chosen",
             RunEvent::StepStarted { .. } => "step_started",
+            RunEvent::ChildEnded { .. } => "child_ended",
             RunEvent::AttemptDone { .. } => "attempt_done",
             RunEvent::AttemptLost { .. } => "attempt_lost",
             RunEvent::StepDeferred { .. } => "step_deferred",
@@ -232,6 +249,7 @@ impl RunEvent {
         match self {
             RunEvent::StepChosen { step, .. }
             | RunEvent::StepStarted { step, .. }
+            | RunEvent::ChildEnded { step, .. }
             | RunEvent::AttemptDone { step, .. }
             | RunEvent::AttemptLost { step, .. }
             | RunEvent::StepDeferred { step, .. }

@@ -9,6 +9,7 @@ use crate::workflow::plan::Plan;
 use crate::workflow::result::StepResult;
 use crate::workflow::run::Run;
 use crate::workflow::status::StepStatus;
+use crate::workflow::step::Work;
 use crate::workflow::template::larger_than;
 
 /// The label that names the run that a fork was made from.
@@ -33,8 +34,8 @@ pub enum ForkError {
 }
 
 impl Run {
-    /// What to run, and what of it is done: all that succeeded but `from` and what comes after it; without `from`
-    /// nothing. `inputs` replace those of the same name.
+    /// What to run, and what of it is done: all that succeeded but `from`, what comes after it, and gates, which are
+    /// asked again; without `from` nothing. `inputs` replace those of the same name.
     pub fn fork(
         &self,
         from: Option<&str>,
@@ -54,9 +55,12 @@ impl Run {
         let first = first.ok_or_else(|| ForkError::NoStep(from.to_owned()))?;
         let ancestors = plan.graph().ancestors();
         let is_carried = |place: usize| place != first && !contains(&ancestors[place], first);
-        let carried = self.steps().enumerate().filter_map(|(place, (step, state))| {
+        let planned = self.steps().take(plan.steps().len());
+        let carried = planned.enumerate().filter_map(|(place, (step, state))| {
             let status = state.status();
-            let good = state.is_satisfied() && status != StepStatus::Skipped;
+            // Who said yes to that run was not asked about this one.
+            let is_asked_again = step.work == Work::Gate {};
+            let good = state.is_satisfied() && status != StepStatus::Skipped && !is_asked_again;
             let result = state.result().filter(|_| good && is_carried(place))?;
             Some(Carried { step: step.id.clone(), status, result: Arc::clone(result) })
         });

@@ -21,6 +21,7 @@ use crate::workflow::run::Run;
 use crate::workflow::status::Hold;
 use crate::workflow::step::Approval;
 use crate::workflow::step::Work;
+use crate::workflow::step_run::Asked;
 
 impl Run {
     /// Begins to wait, or goes on at once with a signal that is there already.
@@ -35,7 +36,7 @@ impl Run {
                 }
                 (Hold::Signal, at + step.timeout)
             }
-            Work::Gate {} | Work::Tool(_) | Work::Task { .. } => {
+            Work::Gate {} | Work::Tool(_) | Work::Task { .. } | Work::Playbook { .. } => {
                 let Some(approval) = step.approve.clone() else { return };
                 return self.ask_approval(place, &approval, None, None, at, advance);
             }
@@ -129,9 +130,10 @@ impl Run {
     }
 
     /// Whether the step waits for a decision about just that.
-    pub(super) fn may_decide(&self, place: usize, digest: Option<Digest>) -> bool {
+    pub(super) fn may_decide(&self, place: usize, digest: Option<Digest>, at: DateTime<Utc>) -> bool {
         let state = &self.steps[place];
-        let same = |asked: &crate::workflow::step_run::Asked| digest.is_none() || digest == asked.digest;
+        // Nothing expires by itself while the run is paused.
+        let same = |asked: &Asked| at < asked.until && (digest.is_none() || digest == asked.digest);
         self.stopping.is_none() && state.held_on() == Some(Hold::Approval) && state.asked().is_some_and(same)
     }
 

@@ -8,7 +8,9 @@ use crate::audit::entry::canonical;
 use crate::ids::Digest;
 use crate::ids::NodeId;
 use crate::workflow::body::Body;
+use crate::workflow::child::Parent;
 use crate::workflow::event::RunEvent;
+use crate::workflow::plan::Plan;
 use crate::workflow::record::JournalRow;
 use crate::workflow::run::Run;
 use crate::workflow::status::status_word;
@@ -64,9 +66,12 @@ pub fn entry_for(run: &Run, event: &RunEvent, writer: Writer<'_>) -> Option<Entr
         })
     };
     match event {
-        RunEvent::Accepted { plan, by } => Some(Entry {
+        RunEvent::Accepted { plan, by, parent } => Some(Entry {
             payload: Some(sha256(&canonical(plan))),
-            detail: Some(format!("{} steps, {}", plan.steps().len(), plan.mode().as_str())),
+            detail: Some(match parent {
+                Some(Parent { run, step }) => format!("{}, for run/{run}/step/{step}", size(plan)),
+                None => size(plan),
+            }),
             ..of_run(by, "run.accepted", "ok")
         }),
         RunEvent::AttemptDone { attempt, result, .. } => {
@@ -104,6 +109,7 @@ pub fn entry_for(run: &Run, event: &RunEvent, writer: Writer<'_>) -> Option<Entr
         RunEvent::Finished { status, .. } => Some(of_run("service", "run.finished", status.as_str())),
         RunEvent::StepChosen { .. }
         | RunEvent::StepStarted { .. }
+        | RunEvent::ChildEnded { .. }
         | RunEvent::StepDeferred { .. }
         | RunEvent::StepSkipped { .. }
         | RunEvent::StepEnded { .. }
@@ -121,7 +127,15 @@ pub fn entry_for(run: &Run, event: &RunEvent, writer: Writer<'_>) -> Option<Entr
 }
 
 fn doer_of<'r>(run: &'r Run, event: &RunEvent) -> Option<&'r Doer> {
-    run.doer(run.place(event.step()?)?)
+    let place = run.place(event.step()?)?;
+    match event {
+        RunEvent::UndoBegun { .. } | RunEvent::UndoDone { .. } => run.undoer(place),
+        _ => run.doer(place),
+    }
+}
+
+fn size(plan: &Plan) -> String {
+    format!("{} steps, {}", plan.steps().len(), plan.mode().as_str())
 }
 
 fn sha256(bytes: &[u8]) -> Digest {

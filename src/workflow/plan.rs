@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::ids::{AgentId, RunId, StepId};
+use crate::workflow::child;
 use crate::workflow::fork;
 use crate::workflow::graph::Graph;
 use crate::workflow::graph::GraphError;
@@ -113,6 +114,15 @@ impl Plan {
         let mut labels = outline.labels.clone();
         labels.insert(fork::LABEL.to_owned(), from.to_string());
         let outline = Outline { inputs, labels, ..outline.clone() };
+        Plan(Arc::new(Checked { outline, graph: graph.clone(), may_roll_back: *may_roll_back }))
+    }
+
+    /// The same as the child of another run, with what that run says about it.
+    pub fn for_child(&self, of: RunId, priority: Priority, inputs: Value, timeout: Duration) -> Self {
+        let Checked { outline, graph, may_roll_back } = &*self.0;
+        let mut labels = outline.labels.clone();
+        labels.insert(child::LABEL.to_owned(), of.to_string());
+        let outline = Outline { inputs, labels, priority, timeout, ..outline.clone() };
         Plan(Arc::new(Checked { outline, graph: graph.clone(), may_roll_back: *may_roll_back }))
     }
 

@@ -43,7 +43,7 @@ impl Run {
     ) -> Result<Self, ReplayError> {
         let mut events = events.into_iter();
         let mut state = match events.next() {
-            Some((at, RunEvent::Accepted { plan, by })) => Run::born(run, plan, by, at),
+            Some((at, RunEvent::Accepted { plan, by, parent })) => Run { parent, ..Run::born(run, plan, by, at) },
             Some((_, event)) => return Err(ReplayError::NotAccepted { run, kind: event.kind() }),
             None => return Err(ReplayError::Empty { run }),
         };
@@ -75,6 +75,7 @@ impl Run {
         Run {
             id,
             by,
+            parent: None,
             accepted: at,
             deadline: at + plan.timeout(),
             status: RunStatus::Running,
@@ -96,6 +97,7 @@ impl Run {
             prev: None,
             finished: None,
             armed: None,
+            weight: 0,
             seq: 1,
             audit_index: None,
             plan,
@@ -127,11 +129,12 @@ impl Run {
         let place = self.place(id).ok_or_else(|| ReplayError::UnknownStep { run, seq, kind, step: id.clone() })?;
         let step = &self.steps[place];
         let fits = match event {
-            RunEvent::StepStarted { attempt, .. } => {
+            RunEvent::StepStarted { attempt, child, .. } => {
                 matches!(step.phase, Phase::Pending | Phase::Waiting { .. })
                     && step.unmet == 0
                     && *attempt == step.next_attempt()
-                    && self.doer(place).is_some()
+                    && child.is_some() == self.spec(place).playbook().is_some()
+                    && child.is_some() != self.doer(place).is_some()
             }
             RunEvent::StepChosen { .. } => {
                 step.phase == Phase::Pending && step.unmet == 0 && self.doer(place).is_none()
@@ -140,6 +143,7 @@ impl Run {
             | RunEvent::StepDeferred { attempt, .. }
             | RunEvent::OutcomeDeferred { attempt, .. }
             | RunEvent::ChangePlanned { attempt, .. } => step.phase == Phase::Running && step.is_at(*attempt),
+            RunEvent::ChildEnded { attempt, .. } => self.waits_for_child(place) && step.is_at(*attempt),
             RunEvent::AttemptDone { attempt, .. } => {
                 matches!(step.phase, Phase::Running | Phase::Held { .. }) && step.is_at(*attempt)
             }

@@ -28,6 +28,7 @@ use crate::ids::SignalName;
 use crate::ids::StepId;
 use crate::judges::finding::Finding;
 use crate::toolkit::output::Reason;
+use crate::workflow::child::Parent;
 use crate::workflow::plan::Plan;
 use crate::workflow::result::StepResult;
 use crate::workflow::status::RunStatus;
@@ -44,6 +45,7 @@ pub struct Run {
     pub(super) id: RunId,
     pub(super) plan: Plan,
     pub(super) by: String,
+    pub(super) parent: Option<Parent>,
     pub(super) accepted: DateTime<Utc>,
     pub(super) deadline: DateTime<Utc>,
     pub(super) status: RunStatus,
@@ -77,6 +79,8 @@ pub struct Run {
     pub(super) finished: Option<Finish>,
     /// The moment for which a wake-up was asked.
     pub(super) armed: Option<DateTime<Utc>>,
+    /// The size of the inputs and results of its steps.
+    pub(super) weight: usize,
     /// How many events the run has.
     pub(super) seq: u32,
     pub(super) audit_index: Option<u64>,
@@ -95,11 +99,28 @@ pub(super) struct Stopping {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Change {
     pub place: usize,
+    /// Who made it, and undoes it.
+    pub maker: Maker,
     pub plan: Arc<Value>,
     pub undo: Vec<Attempt>,
     /// Of the rollback under way, or of the last.
     pub tries: u32,
     pub undone: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Maker {
+    Agent(Doer),
+    Child(RunId),
+}
+
+impl Maker {
+    pub fn doer(&self) -> Option<&Doer> {
+        match self {
+            Maker::Agent(doer) => Some(doer),
+            Maker::Child(_) => None,
+        }
+    }
 }
 
 /// The run undoes its changes, one after the other.
@@ -217,9 +238,19 @@ impl Run {
         named.or_else(|| self.steps[place].chosen.as_ref().map(|choice| &choice.doer))
     }
 
+    /// Who undoes, or has undone last, what the step at this place changed.
+    pub(super) fn undoer(&self, place: usize) -> Option<&Doer> {
+        let mut changes = self.changes.iter().filter(|change| change.place == place);
+        // The last is undone first.
+        changes.find(|change| !change.undo.is_empty()).and_then(|change| change.maker.doer())
+    }
+
     /// For sentences about the step at this place.
     pub(super) fn doer_name(&self, place: usize) -> &str {
-        self.doer(place).map_or("nobody", |doer| doer.agent.as_str())
+        match self.spec(place).playbook() {
+            Some((playbook, _)) => playbook,
+            None => self.doer(place).map_or("nobody", |doer| doer.agent.as_str()),
+        }
     }
 
     /// The data of each step that gave any.

@@ -19,9 +19,12 @@ use crate::workflow::status::StepStatus;
 use crate::workflow::step_run::Phase;
 use crate::workflow::step_run::Spread;
 use crate::workflow::step_run::StepRun;
+use crate::workflow::template::larger_than;
 
 /// The most items of one step.
 pub const MOST_ITEMS: usize = 1_000;
+/// The most items of all steps of a run.
+const MOST_OF_RUN: usize = 10_000;
 
 impl Run {
     /// Begins with the items, unless there are none or they are no list.
@@ -29,22 +32,31 @@ impl Run {
         let spec = self.spec(place);
         let Some(each) = &spec.for_each else { return };
         let step = spec.id.clone();
-        let items = match each.items.render(self) {
-            Ok(value) => match value.as_array() {
-                Some(items) if items.len() <= MOST_ITEMS => Ok(Arc::new(items.clone())),
-                Some(items) => Err(format!("{} items are more than the {MOST_ITEMS} allowed", items.len())),
-                None => Err("it is no list".to_owned()),
-            },
-            Err(error) => Err(error.to_string()),
-        };
+        let items = each.items.render(self).map_err(|error| ("expression", error.to_string()));
+        let items = items.and_then(|value| self.items_in(&value));
         let event = match items {
             Ok(items) => RunEvent::StepSpread { step, items },
-            Err(detail) => {
-                let reason = Reason::new("expression", "for_each", detail);
+            Err((code, detail)) => {
+                let reason = Reason::new(code, "for_each", detail);
                 RunEvent::StepEnded { step, status: StepStatus::Failed, reason }
             }
         };
         self.record(at, Subject::Step(place), event, advance);
+    }
+
+    fn items_in(&self, value: &Value) -> Result<Arc<Vec<Value>>, (&'static str, String)> {
+        let Some(items) = value.as_array() else { return Err(("expression", "it is no list".to_owned())) };
+        let (count, all, most) = (items.len(), self.items.len() + items.len(), self.plan.max_value_bytes());
+        if count > MOST_ITEMS {
+            return Err(("too_large", format!("{count} items are more than the {MOST_ITEMS} allowed")));
+        }
+        if all > MOST_OF_RUN {
+            return Err(("too_large", format!("{all} items are more than the {MOST_OF_RUN} that a run may have")));
+        }
+        if larger_than(value, most) {
+            return Err(("too_large", format!("the list is larger than {most} bytes")));
+        }
+        Ok(Arc::new(items.clone()))
     }
 
     pub(super) fn spread(&mut self, place: usize, items: &Arc<Vec<Value>>) {
@@ -58,37 +70,47 @@ impl Run {
         self.open += items.len();
         let state = &mut self.steps[place];
         state.phase = Phase::Spread;
-        state.spread = Some(Box::new(Spread { place: first, count: items.len(), open: items.len() }));
-        self.begin_items();
+        let count = items.len();
+        state.spread = Some(Box::new(Spread { place: first, count, open: count, next: 0, begun: 0 }));
+        self.begin_items(place);
         if items.is_empty() {
             self.gathered.push_back(place);
         }
     }
 
-    /// Puts as many items in the row as may be done at a time.
-    pub(super) fn begin_items(&mut self) {
+    /// Begins anew with the items of all steps that are to be done again; those that did well are left as they are.
+    pub(super) fn begin_items_again(&mut self) {
         let spread = (0..self.plan.steps().len()).filter(|place| self.steps[*place].phase == Phase::Spread);
         for place in spread.collect::<Vec<_>>() {
-            self.begin_items_of(place);
+            let Some(Spread { place: first, count, .. }) = self.steps[place].spread.as_deref().copied() else {
+                continue;
+            };
+            let open = self.steps[first..first + count].iter().filter(|item| !item.is_settled()).count();
+            if let Some(spread) = &mut self.steps[place].spread {
+                **spread = Spread { open, next: 0, begun: 0, ..**spread };
+            }
+            self.begin_items(place);
+            if open == 0 {
+                self.gathered.push_back(place);
+            }
         }
     }
 
-    fn begin_items_of(&mut self, place: usize) {
-        let Some(Spread { place: first, count, .. }) = self.steps[place].spread.as_deref().copied() else { return };
-        let of_step = || first..first + count;
-        let open = of_step().filter(|item| !self.steps[*item].is_settled()).count();
-        if let Some(spread) = &mut self.steps[place].spread {
-            spread.open = open;
+    /// Puts as many items in the row as may be done at a time.
+    fn begin_items(&mut self, place: usize) {
+        let most = self.spec(place).for_each.as_ref().and_then(|each| each.max_parallel);
+        let Some(mut now) = self.steps[place].spread.as_deref().copied() else { return };
+        let mut row = Vec::new();
+        while now.next < now.count && most.is_none_or(|most| now.begun + row.len() < most) {
+            row.push(now.place + now.next);
+            now.next += 1;
+            row.pop_if(|item| self.steps[*item].phase != Phase::Pending);
         }
-        let at_work = |item: &usize| {
-            let state = &self.steps[*item];
-            !state.is_settled() && (state.phase != Phase::Pending || self.ready.contains(item))
-        };
-        let most = self.spec(place).for_each.as_ref().and_then(|each| each.max_parallel).unwrap_or(count);
-        let free = most.saturating_sub(of_step().filter(at_work).count());
-        let waits = |item: &usize| self.steps[*item].phase == Phase::Pending && !self.ready.contains(item);
-        let next: Vec<usize> = of_step().filter(waits).take(free).collect();
-        self.ready.extend(next);
+        now.begun += row.len();
+        self.ready.extend(row);
+        if let Some(spread) = &mut self.steps[place].spread {
+            **spread = now;
+        }
     }
 
     pub(super) fn item_settled(&mut self, item: usize) {
@@ -97,10 +119,13 @@ impl Run {
         let Some(parent) = parent else { return };
         let Some(spread) = &mut self.steps[parent].spread else { return };
         spread.open -= 1;
+        if item < spread.place + spread.next {
+            spread.begun -= 1;
+        }
         if spread.open == 0 {
             self.gathered.push_back(parent);
         } else if self.stopping.is_none() {
-            self.begin_items_of(parent);
+            self.begin_items(parent);
         }
     }
 
@@ -116,7 +141,11 @@ impl Run {
         let data = Value::Array(data.collect());
         let step = self.spec(place).id.clone();
         let reason = |code: &str, detail: String| Reason::new(code, step.as_str(), detail);
-        let output = if bad > 0 {
+        let most = self.plan.max_value_bytes();
+        let output = if larger_than(&data, most) {
+            let detail = format!("the data of its items are together larger than {most} bytes");
+            Output::without_data(Status::Failed, reason("too_large", detail))
+        } else if bad > 0 {
             let detail = format!("{bad} of {count} items did not succeed");
             Output { status: Status::Failed, data, evidence: Vec::new(), reason: Some(reason("items_failed", detail)) }
         } else if stopped > 0 {

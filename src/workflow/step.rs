@@ -14,6 +14,7 @@ use crate::toolkit::spec::ToolKind;
 use crate::toolkit::spec::ToolSpec;
 use crate::workflow::expr::Expr;
 use crate::workflow::plan::OnFailure;
+use crate::workflow::plan::Plan;
 use crate::workflow::template::Template;
 use crate::workflow::time_form::millis;
 use crate::workflow::time_form::optional_millis;
@@ -67,6 +68,11 @@ pub enum Work {
     Task {
         task: Task,
     },
+    /// To run a playbook as a run of its own, which is pinned here.
+    Playbook {
+        playbook: String,
+        plan: Plan,
+    },
     /// To let this time pass.
     Sleep {
         #[serde(rename = "sleep_ms", with = "millis")]
@@ -98,14 +104,24 @@ impl Step {
     pub fn doer(&self) -> Option<&Doer> {
         match &self.work {
             Work::Tool(doer) => Some(doer),
-            Work::Task { .. } | Work::Sleep { .. } | Work::Signal { .. } | Work::Gate {} => None,
+            Work::Task { .. } | Work::Playbook { .. } | Work::Sleep { .. } | Work::Signal { .. } | Work::Gate {} => {
+                None
+            }
         }
     }
 
     pub fn task(&self) -> Option<&Task> {
         match &self.work {
             Work::Task { task } => Some(task),
-            Work::Tool(_) | Work::Sleep { .. } | Work::Signal { .. } | Work::Gate {} => None,
+            Work::Tool(_) | Work::Playbook { .. } | Work::Sleep { .. } | Work::Signal { .. } | Work::Gate {} => None,
+        }
+    }
+
+    /// The playbook that it runs, by name and as it is pinned.
+    pub fn playbook(&self) -> Option<(&str, &Plan)> {
+        match &self.work {
+            Work::Playbook { playbook, plan } => Some((playbook, plan)),
+            Work::Tool(_) | Work::Task { .. } | Work::Sleep { .. } | Work::Signal { .. } | Work::Gate {} => None,
         }
     }
 }

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::ids::Digest;
+use crate::ids::RunId;
 use crate::judges::finding::Finding;
 use crate::toolkit::change::Planned;
 use crate::toolkit::output::Output;
@@ -70,6 +71,10 @@ pub(super) struct Spread {
     pub count: usize,
     /// Those that have not settled.
     pub open: usize,
+    /// Those before it were put in the row, or were done already.
+    pub next: usize,
+    /// Those that were put in the row and have not settled.
+    pub begun: usize,
 }
 
 /// A decision that was asked for.
@@ -112,6 +117,8 @@ pub struct Attempt {
     pub n: u32,
     pub started: DateTime<Utc>,
     pub input: Arc<Value>,
+    /// The run that it is, of a step that runs a playbook.
+    pub child: Option<RunId>,
     pub end: AttemptEnd,
 }
 
@@ -235,6 +242,26 @@ impl StepRun {
 
     pub(super) fn is_settled(&self) -> bool {
         matches!(self.phase, Phase::Settled(_))
+    }
+
+    /// The number of the attempt that comes next.
+    pub(super) fn next_attempt(&self) -> u32 {
+        self.attempts.last().map_or(1, |last| last.n + 1)
+    }
+
+    /// Those that need it may begin.
+    pub(super) fn is_satisfied(&self) -> bool {
+        match (self.phase, &self.note) {
+            (Phase::Settled(StepStatus::Skipped), Some(Note::Skipped { cause, .. })) => *cause == SkipCause::When,
+            (Phase::Settled(status), _) => status.is_success() || status == StepStatus::Unavailable,
+            _ => false,
+        }
+    }
+
+    pub(super) fn end_attempt_unknown(&mut self, detail: &str) {
+        if let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.end == AttemptEnd::Running) {
+            attempt.end = AttemptEnd::Lost { detail: detail.to_owned() };
+        }
     }
 }
 

@@ -52,6 +52,11 @@ impl Template {
         &self.written
     }
 
+    /// There is no expression in it.
+    pub fn is_constant(&self) -> bool {
+        self.parts.is_none()
+    }
+
     pub fn render(&self, scope: &dyn Scope) -> Result<Arc<Value>, ExprError> {
         match &self.parts {
             None => Ok(Arc::clone(&self.written)),
@@ -214,6 +219,13 @@ impl<'de> Deserialize<'de> for Template {
 pub fn larger_than(value: &Value, bytes: usize) -> bool {
     let mut left = bytes;
     !fits(value, &mut left)
+}
+
+/// The size of the value as JSON text, escapes left out.
+pub fn size(value: &Value) -> usize {
+    let mut left = usize::MAX;
+    fits(value, &mut left);
+    usize::MAX - left
 }
 
 /// Takes the size of the value from what is left; false: more than that.

@@ -12,10 +12,12 @@ use crate::workflow::advance::Answer;
 use crate::workflow::advance::Effect;
 use crate::workflow::answer::millis_between;
 use crate::workflow::backoff;
+use crate::workflow::child::NEEDS_HUMAN;
 use crate::workflow::event::RunEvent;
 use crate::workflow::replay::Subject;
 use crate::workflow::result::StepResult;
 use crate::workflow::run::Change;
+use crate::workflow::run::Maker;
 use crate::workflow::run::Run;
 use crate::workflow::run::Undoing;
 use crate::workflow::status::RunStatus;
@@ -61,8 +63,15 @@ impl Run {
     /// Nothing is undone twice by doing this again: an undo that finds nothing to do is no fault.
     pub(super) fn repeat_undo(&mut self, advance: &mut Advance) {
         let Some(change) = self.next_undo() else { return };
-        let (Some(doer), Some(last)) = (self.doer(change.place), change.undo.last()) else { return };
+        let Some(last) = change.undo.last() else { return };
         let step = self.spec(change.place);
+        let doer = match &change.maker {
+            Maker::Agent(doer) => doer,
+            Maker::Child(child) => {
+                let (step, child) = (step.id.clone(), *child);
+                return advance.effects.push(Effect::UndoChild { step, attempt: last.n, child });
+            }
+        };
         advance.effects.push(Effect::Undo {
             step: step.id.clone(),
             agent: doer.agent.clone(),
@@ -89,23 +98,29 @@ impl Run {
         });
         let Some(change) = awaited else { return false };
         let place = change.place;
+        let agent = change.maker.doer().map_or_else(|| self.doer_name(place), |doer| doer.agent.as_str());
         let took = change.undo.last().map_or(0.0, |last| millis_between(last.started, at));
         let failed = |code: &str, detail: String| {
-            StepResult::without_data(Status::Failed, Reason::new(code, self.doer_name(place), detail), took)
+            StepResult::without_data(Status::Failed, Reason::new(code, agent, detail), took)
         };
         let mut earliest = Duration::ZERO;
         let result = match answer {
             Answer::Done(result) => result,
+            Answer::Child(end) => self.child_undone(place, &end, took),
             Answer::NotDone { detail } => failed("agent_failed", detail),
             Answer::Lost { detail } => failed("outcome_unknown", detail),
-            Answer::NoAnswer => failed("no_answer", format!("{} did not answer in time", self.doer_name(place))),
+            Answer::NoAnswer => failed("no_answer", format!("{agent} did not answer in time")),
             Answer::Refused { retry_after, detail } => {
                 earliest = retry_after;
                 failed("agent_unavailable", detail)
             }
         };
-        // What a third party has changed since is not overwritten by trying again.
-        let is_final = result.output.reason.as_ref().is_some_and(|reason| reason.code == "changed_since");
+        // What a third party has changed since is not overwritten by trying again, and a child has tried itself.
+        let is_final = result
+            .output
+            .reason
+            .as_ref()
+            .is_some_and(|reason| matches!(reason.code.as_str(), "changed_since" | NEEDS_HUMAN));
         let again = result.output.status != Status::Ok && !is_final && change.tries < MOST_TRIES;
         let wait = backoff::delay(&patience(), change.tries, backoff::share(self.id, step, attempt)).max(earliest);
         let event = RunEvent::UndoDone {

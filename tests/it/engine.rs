@@ -47,7 +47,7 @@ fn a_task_is_given_to_whom_the_learner_chooses_and_the_choice_is_journalled() {
         let plan = check(&json!({"mode": "parallel", "steps": steps}), &world()).expect("a plan");
         let run = engine
             .port()
-            .ask(StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None })
+            .ask(StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None, child: None })
             .await
             .expect("answered");
         ended(&engine, run.expect("accepted")).await;
@@ -92,7 +92,7 @@ fn for_a_run_that_was_cancelled_the_learner_is_asked_no_more() {
         let plan = check(&document, &world()).expect("a plan");
         let started = engine
             .port()
-            .ask(StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None })
+            .ask(StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None, child: None })
             .await
             .expect("answered");
         let run = started.expect("accepted");
@@ -143,7 +143,7 @@ fn one_who_asks_again_waits_for_what_was_asked_before() {
         let plan = check(&document, &world()).expect("a plan");
         let run = engine
             .port()
-            .ask(StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None })
+            .ask(StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None, child: None })
             .await
             .expect("answered")
             .expect("accepted");
@@ -170,7 +170,13 @@ fn thousands_of_runs_are_open_at_once_and_all_end() {
         let began = real_now();
         let port = engine.port::<StartRun>();
         let starting = (0..many).map(|_| {
-            port.ask(StartRun { plan: plan(), by: "token:test".into(), carried: Vec::new(), submission: None })
+            port.ask(StartRun {
+                plan: plan(),
+                by: "token:test".into(),
+                carried: Vec::new(),
+                submission: None,
+                child: None,
+            })
         });
         let starting: Vec<_> = starting.collect();
         for started in starting {

@@ -23,8 +23,10 @@ mod engine;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod fencing;
 mod journey;
 #[cfg(test)]
+mod kills;
 mod kinds;
 #[cfg(test)]
 mod learner;
@@ -33,10 +35,13 @@ mod learning;
 #[cfg(test)]
 mod many_runs;
 #[cfg(test)]
+mod playbook_steps;
+#[cfg(test)]
 mod privileges;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
+mod retention;
 mod roster;
 #[cfg(test)]
 mod schedules;

@@ -95,15 +95,19 @@ async fn a_server_that_is_not_ours_is_left_alone() {
     own.start_again().await;
 }
 
+/// The number may also be that of a zombie, which to the server is alive.
 #[tokio::test]
-async fn a_pid_file_whose_number_was_used_again_is_stale() {
+async fn lock_files_whose_number_was_used_again_are_stale() {
     let mut own = OwnCluster::start().await;
     own.kill();
     own.cluster.take().expect("it was running").wait().await;
-    let pid_file = own.place.spec.data_dir.join("postmaster.pid");
-    let text = fs::read_to_string(&pid_file).expect("left behind");
-    let ours = std::process::id().to_string();
-    fs::write(&pid_file, text.replacen(&own.pid().to_string(), &ours, 1)).expect("written");
+    let spec = &own.place.spec;
+    let socket_lock = spec.socket_dir.join(format!(".s.PGSQL.{}.lock", spec.port));
+    for lock in [spec.data_dir.join("postmaster.pid"), socket_lock] {
+        let text = fs::read_to_string(&lock).expect("left behind");
+        let ours = std::process::id().to_string();
+        fs::write(&lock, text.replacen(&own.pid().to_string(), &ours, 1)).expect("written");
+    }
     own.start_again().await;
 }
 

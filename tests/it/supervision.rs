@@ -179,6 +179,27 @@ fn the_root_says_when_it_gives_up() {
     });
 }
 
+/// Kills: restarts of a child, or of its supervisor, that can only end in the same way.
+#[test]
+fn what_no_restart_can_mend_ends_the_tree_at_once_and_in_order() {
+    paused(async {
+        let ((a, hopeless, _), (b, ..)) = (worker("a"), worker("b"));
+        let inner = supervisor("inner", Strategy::OneForOne, 9, vec![a]);
+        let tree = grow(supervisor("root", Strategy::OneForOne, 9, vec![b, ChildSpec::supervisor(inner)])).await;
+        tree.news();
+        assert_eq!(hopeless.port().ask(Despair).await, Ok(()));
+        assert_eq!(tree.root.gave_up().await, "it was replaced");
+        let ends = [
+            "root/inner/a#1 exited: it was replaced",
+            "root/inner#1 gave up",
+            "root/inner#1 exited: it was replaced",
+            "root#1 gave up",
+            "root/b#1 stopped",
+        ];
+        assert_eq!(tree.news()[..5], ends);
+    });
+}
+
 #[test]
 fn a_child_starts_when_those_before_it_are_ready() {
     paused(async {

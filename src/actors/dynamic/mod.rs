@@ -109,6 +109,7 @@ impl DynamicSupervisor {
             self.all_gone = true;
             match end {
                 End::GaveUp(reason) => ctx.fail(reason.clone()),
+                End::GaveUpForGood(reason) => ctx.fail_for_good(reason.clone()),
                 End::Told => ctx.stop(),
             }
         }

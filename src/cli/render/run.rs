@@ -1,5 +1,6 @@
 //! Runs: the list, and one run with its steps and findings.
 use crate::api::accepted::Checked;
+use crate::api::accepted::CheckedStep;
 use crate::api::run::Awaited;
 use crate::api::run::Run;
 use crate::api::run::RunStatus;
@@ -51,12 +52,19 @@ pub fn show(run: &Run, style: Style) -> String {
         ("audit", or_dash(run.audit_index.map(|index| format!("entry {index}")))),
         ("node", run.node.to_string()),
     ]));
+    if let Some(of) = &run.parent {
+        out.push_str(&facts(&[("part of", format!("{}, step {}", of.workflow_id, of.step))]));
+    }
     out.push('\n');
     out.push_str(&steps(&run.steps, style));
-    if run.steps.iter().any(|step| step.chosen_by.is_some()) {
+    let ran = |step: &Step| step.attempts.iter().any(|attempt| attempt.workflow_id.is_some());
+    if run.steps.iter().any(|step| step.chosen_by.is_some() || ran(step)) {
         out.push('\n');
     }
     for step in &run.steps {
+        for child in step.attempts.iter().filter_map(|attempt| attempt.workflow_id) {
+            line(&mut out, format_args!("{}: ran as {child}", step.id));
+        }
         if let (Some(agent), Some(chosen)) = (&step.agent, &step.chosen_by) {
             let why = chosen.reasons.join("; ");
             let confidence = percent(Some(chosen.confidence));
@@ -77,7 +85,7 @@ pub fn steps(steps: &[Step], style: Style) -> String {
             [
                 step.id.to_string(),
                 or_dash(step.agent.as_ref()),
-                or_dash(step.tool.as_ref()),
+                work(step.tool.as_ref(), step.playbook.as_deref()),
                 step.status.to_string(),
                 or_dash(took_ms(step).map(duration)),
                 step.attempts.len().to_string(),
@@ -138,15 +146,28 @@ pub fn findings(findings: &[Finding], style: Style) -> String {
 pub fn checked(checked: &Checked, style: Style) -> String {
     let mut out =
         format!("{}: valid, mode {}, {} step(s)\n\n", clean(&checked.name), checked.mode, checked.steps.len());
-    let row = |step: &crate::api::accepted::CheckedStep| {
-        let needs = if step.needs.is_empty() { "-".to_owned() } else { step.needs.join(" ") };
-        let time = or_dash(step.timeout_ms.map(|ms| duration(ms as f64)));
-        let cells = [step.id.clone(), or_dash(step.agent.as_ref()), or_dash(step.tool.as_ref()), needs, time];
-        Row::new(Tone::Plain, cells)
-    };
-    let rows: Vec<Row> = checked.steps.iter().map(row).collect();
+    let mut rows = Vec::new();
+    checked.steps.iter().for_each(|step| checked_step(step, "", &mut rows));
     out.push_str(&table(style, &["step", "agent", "tool", "needs", "timeout"], &rows));
     out
+}
+
+/// With the steps of a playbook below the step that runs it.
+fn checked_step(step: &CheckedStep, inside: &str, rows: &mut Vec<Row>) {
+    let needs = if step.needs.is_empty() { "-".to_owned() } else { step.needs.join(" ") };
+    let time = or_dash(step.timeout_ms.map(|ms| duration(ms as f64)));
+    let id = format!("{inside}{}", step.id);
+    let work = work(step.tool.as_ref(), step.playbook.as_deref());
+    rows.push(Row::new(Tone::Plain, [id.clone(), or_dash(step.agent.as_ref()), work, needs, time]));
+    step.steps.iter().for_each(|step| checked_step(step, &format!("{id}/"), rows));
+}
+
+/// The tool, or the playbook in its place.
+fn work(tool: Option<&impl ToString>, playbook: Option<&str>) -> String {
+    match playbook {
+        Some(playbook) => format!("playbook {}", clean(playbook)),
+        None => or_dash(tool.map(ToString::to_string)),
+    }
 }
 
 /// Of all attempts together.

@@ -18,7 +18,7 @@ use crate::store::cluster::settings;
 
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What the process named in `postmaster.pid` is to us.
+/// What the process named in a lock file is to us.
 #[derive(Debug, PartialEq, Eq)]
 enum Holder {
     /// No such process, or one that has nothing to do with PostgreSQL: the number was used again.
@@ -36,13 +36,21 @@ pub(super) fn config_file(conf: &Path) -> OsString {
     argument
 }
 
-/// Ends the server that a killed service left behind on the data directory, and waits for its backends.
-pub(super) async fn end(spec: &ClusterSpec) -> Result<(), ClusterError> {
-    let pid_file = spec.data_dir.join("postmaster.pid");
-    let text = match fs::read_to_string(&pid_file) {
+/// Ends the server that a killed service left behind on the data directory, and waits for its backends. What the two
+/// lock files say of a process that has ended is taken away: the server would believe a zombie, or a number used again.
+pub(super) async fn end(spec: &ClusterSpec, socket_dir: &Path) -> Result<(), ClusterError> {
+    for lock in [spec.data_dir.join("postmaster.pid"), socket_dir.join(format!(".s.PGSQL.{}.lock", spec.port))] {
+        end_holder_of(&lock, spec).await?;
+    }
+    Ok(())
+}
+
+async fn end_holder_of(lock: &Path, spec: &ClusterSpec) -> Result<(), ClusterError> {
+    let fault = |act, source| ClusterError::Io { path: lock.to_owned(), act, source };
+    let text = match fs::read_to_string(lock) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(ClusterError::Io { path: pid_file, act: "read", source }),
+        Err(source) => return Err(fault("read", source)),
     };
     let holder = match text.lines().next().and_then(|line| line.trim().parse().ok()) {
         Some(pid) => holder(Path::new("/proc"), pid, &spec.data_dir),
@@ -59,10 +67,10 @@ pub(super) async fn end(spec: &ClusterSpec) -> Result<(), ClusterError> {
         Holder::Nobody => {}
     }
     until_backends_are_gone(spec).await?;
-    match fs::remove_file(&pid_file) {
-        Ok(()) => tracing::debug!(path = %pid_file.display(), "removed a stale pid file"),
+    match fs::remove_file(lock) {
+        Ok(()) => tracing::debug!(path = %lock.display(), "removed a stale lock file"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(ClusterError::Io { path: pid_file, act: "remove", source }),
+        Err(source) => return Err(fault("remove", source)),
     }
     Ok(())
 }

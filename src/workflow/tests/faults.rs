@@ -123,7 +123,7 @@ fn what_is_said_of_a_step_is_checked() {
             ("/steps/0", "a step needs an `id`"),
             (
                 "/steps/0",
-                "a step needs an `agent`, or a `task` for which one is chosen; or it waits: `sleep`, `wait_for` or `approve`",
+                "a step needs an `agent`, or a `task` for which one is chosen; or it runs a `playbook`; or it waits: `sleep`, `wait_for` or `approve`",
             ),
             ("/steps/1", "must be an object, not a number"),
             ("/steps/2/agent", "a step that sleeps has no `agent`"),

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::ids::RunId;
 use crate::toolkit::change::Call;
 use crate::toolkit::output::Status;
 use crate::workflow::advance::Answer;
 use crate::workflow::advance::Effect;
+use crate::workflow::child::ChildEnd;
 use crate::workflow::event::RunEvent;
+use crate::workflow::status::RunStatus;
 use crate::workflow::tests::support::Bench;
 use crate::workflow::tests::support::done;
 use crate::workflow::tests::support::planned;
@@ -26,6 +29,9 @@ pub enum Reply {
 
 /// Plays the agent: does on the host what it is asked for, or not, and answers so, or otherwise.
 pub fn respond(bench: &mut Bench, chosen: usize, reply: &Reply) {
+    if matches!(bench.pending[chosen], Effect::RunChild { .. } | Effect::UndoChild { .. }) {
+        return respond_as_child(bench, chosen, reply);
+    }
     let (step, call) = match &bench.pending[chosen] {
         Effect::Dispatch { step, call, .. } => (step.to_string(), call.clone()),
         Effect::Undo { step, plan, .. } => (step.to_string(), Call::Undo(plan.clone())),
@@ -63,11 +69,78 @@ pub fn respond(bench: &mut Bench, chosen: usize, reply: &Reply) {
         }
         _ => {}
     }
+    answer_durably(bench, &step, answer);
+}
+
+fn answer_durably(bench: &mut Bench, step: &str, answer: Answer) {
     // What was handed to an agent was on disk, and is: only what followed can be lost.
     let begun = |(_, text): &(_, String)| text.contains(&format!("\"step\":\"{step}\""));
     let known = bench.journal.iter().rposition(begun).map_or(1, |place| place + 1);
     bench.durable = bench.durable.max(known);
-    bench.call(&step, answer);
+    bench.call(step, answer);
+}
+
+/// Plays the engine: a child that has ended has, whatever its parent knows; any other ends now, as it is told.
+fn respond_as_child(bench: &mut Bench, chosen: usize, reply: &Reply) {
+    use Status::{Aborted, Degraded, Denied, Failed, Ok, TimedOut, Unavailable};
+    let (step, child, again) = match &bench.pending[chosen] {
+        Effect::RunChild { step, child, again, .. } => (step.to_string(), *child, Some(*again)),
+        Effect::UndoChild { step, child, .. } => (step.to_string(), *child, None),
+        other => panic!("{other:?}"),
+    };
+    let made = format!("{step}/{child}");
+    let known = bench.children.get(&child).cloned();
+    let end = |status, has_changes| ChildEnd { status, has_changes, ..ChildEnd::of_none(child) };
+    let end = match (again, known, reply) {
+        (Some(again), Some(known), _) => {
+            assert!(again, "{made} is begun twice");
+            known
+        }
+        (Some(_), None, Reply::Refused(after)) => {
+            let retry_after = Duration::from_secs(*after);
+            return answer_durably(bench, &step, Answer::Refused { retry_after, detail: "full".into() });
+        }
+        (Some(_), None, Reply::Done(Ok)) => end(RunStatus::Succeeded, true),
+        (Some(_), None, Reply::Done(Degraded)) => ChildEnd { in_part: true, ..end(RunStatus::Succeeded, false) },
+        (Some(_), None, Reply::Done(TimedOut)) => end(RunStatus::TimedOut, true),
+        (Some(_), None, Reply::Done(Aborted)) => end(RunStatus::Cancelled, false),
+        (Some(_), None, Reply::Done(Denied)) => end(RunStatus::RolledBack, false),
+        (Some(_), None, Reply::Done(Unavailable)) => end(RunStatus::NeedsHuman, true),
+        (Some(_), None, Reply::Done(Failed) | _) => end(RunStatus::Failed, true),
+        (None, known, Reply::Done(Ok)) => {
+            let changed = known.is_some_and(|known| known.has_changes);
+            end(if changed { RunStatus::RolledBack } else { RunStatus::Succeeded }, false)
+        }
+        (None, known, Reply::Done(_)) => {
+            let changed = known.is_some_and(|known| known.has_changes);
+            end(if changed { RunStatus::NeedsHuman } else { RunStatus::Failed }, changed)
+        }
+        (None, ..) => return answer_durably(bench, &step, Answer::NotDone { detail: "away".into() }),
+    };
+    bench.host.retain(|there| *there != made);
+    bench.host.extend(end.has_changes.then_some(made));
+    bench.children.insert(child, end.clone());
+    answer_durably(bench, &step, Answer::Child(end));
+}
+
+/// How children stand when these events are on disk: those whose end is not told there may still run.
+pub fn children_after(bench: &Bench, journaled: usize) -> BTreeMap<RunId, ChildEnd> {
+    let (mut children, mut changed) = (BTreeMap::new(), BTreeMap::<_, Vec<RunId>>::new());
+    for (_, event) in bench.events(journaled) {
+        match event {
+            RunEvent::ChildEnded { step, child, status, has_changes, .. } => {
+                children.insert(child, ChildEnd { status, has_changes, ..ChildEnd::of_none(child) });
+                changed.entry(step).or_default().extend(has_changes.then_some(child));
+            }
+            RunEvent::UndoDone { step, result, .. } if result.output.status == Status::Ok => {
+                if let Some(child) = changed.get_mut(&step).and_then(Vec::pop) {
+                    children.insert(child, ChildEnd { status: RunStatus::RolledBack, ..ChildEnd::of_none(child) });
+                }
+            }
+            _ => {}
+        }
+    }
+    children
 }
 
 /// What may be on the host when these events are on disk: what was begun is taken to have been done.
@@ -91,5 +164,11 @@ pub fn host_after(bench: &Bench, journaled: usize) -> Vec<String> {
         host.retain(|there| there != plan);
         host.extend(is_there.then(|| plan.clone()));
     }
+    let steps = bench.events(journaled).into_iter().filter_map(|(_, event)| match event {
+        RunEvent::ChildEnded { step, child, .. } => Some((step, child)),
+        _ => None,
+    });
+    let children = children_after(bench, journaled);
+    host.extend(steps.filter(|(_, child)| children[child].has_changes).map(|(step, child)| format!("{step}/{child}")));
     host
 }

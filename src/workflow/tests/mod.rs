@@ -1,4 +1,6 @@
 //! Tests of the workflow core that span several files.
+mod children;
+mod corners;
 mod expressions;
 mod faults;
 mod host;

@@ -135,7 +135,7 @@ fn a_journal_that_makes_no_sense_is_refused() {
     assert_eq!(replay(&[0, 0]), misfit(1, "accepted"));
     assert_eq!(replay(&[0, 1, 5]), misfit(2, "finished"));
     assert_eq!(replay(&[0, 1, 2, 3, 4, 5, 5]), misfit(6, "finished"));
-    let stranger = RunEvent::StepStarted { step: step_id("zzz"), attempt: 1, input: json!({}).into() };
+    let stranger = RunEvent::StepStarted { step: step_id("zzz"), attempt: 1, input: json!({}).into(), child: None };
     let error = Run::replay(run, [good[0].clone(), (START, stranger)]).err();
     assert!(matches!(error, Some(ReplayError::UnknownStep { seq: 1, .. })));
 }

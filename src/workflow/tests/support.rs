@@ -21,6 +21,7 @@ use crate::workflow::advance::Answer;
 use crate::workflow::advance::Effect;
 use crate::workflow::advance::Trigger;
 use crate::workflow::check::check;
+use crate::workflow::child::ChildEnd;
 use crate::workflow::event::RunEvent;
 use crate::workflow::fault::Limits;
 use crate::workflow::plan::Plan;
@@ -110,6 +111,10 @@ pub struct Bench {
     pub pending: Vec<Effect>,
     pub wake: Option<DateTime<Utc>>,
     pub stopped: Vec<(StepId, u32)>,
+    /// What children were told last.
+    pub held: Option<bool>,
+    /// Children that have ended, and how they stand.
+    pub children: BTreeMap<RunId, ChildEnd>,
     pub ended: bool,
     pub now: DateTime<Utc>,
     /// Steps whose change is on the host at present, in the order in which they made it.
@@ -131,6 +136,8 @@ impl Bench {
             pending: Vec::new(),
             wake: None,
             stopped: Vec::new(),
+            held: None,
+            children: BTreeMap::new(),
             ended: false,
             now: START,
             host: Vec::new(),
@@ -149,6 +156,8 @@ impl Bench {
         for effect in advance.effects {
             match effect {
                 Effect::Dispatch { .. } | Effect::Choose { .. } | Effect::Undo { .. } => self.pending.push(effect),
+                Effect::RunChild { .. } | Effect::UndoChild { .. } => self.pending.push(effect),
+                Effect::HoldChildren { hold } => self.held = Some(hold),
                 Effect::Stop { step, attempt } => self.stopped.push((step, attempt)),
                 Effect::Wake { at } => self.wake = Some(at),
                 Effect::Finished => {}
@@ -171,6 +180,10 @@ impl Bench {
             .filter_map(|effect| match effect {
                 Effect::Dispatch { step, attempt, .. } => Some(format!("{step}#{attempt}")),
                 Effect::Undo { step, attempt, .. } => Some(format!("undo {step}#{attempt}")),
+                Effect::RunChild { step, attempt, again, .. } => {
+                    Some(format!("child {step}#{attempt}{}", if *again { " again" } else { "" }))
+                }
+                Effect::UndoChild { step, attempt, .. } => Some(format!("undo child {step}#{attempt}")),
                 _ => None,
             })
             .collect();
@@ -201,15 +214,33 @@ impl Bench {
     /// Answers the call of a change, or of its undoing, that `step` waits for.
     pub fn call(&mut self, step: &str, answer: Answer) {
         let place = self.pending.iter().position(|effect| match effect {
-            Effect::Dispatch { step: at_work, .. } | Effect::Undo { step: at_work, .. } => at_work.as_str() == step,
+            Effect::Dispatch { step: at_work, .. }
+            | Effect::Undo { step: at_work, .. }
+            | Effect::RunChild { step: at_work, .. }
+            | Effect::UndoChild { step: at_work, .. } => at_work.as_str() == step,
             _ => false,
         });
         let place = place.unwrap_or_else(|| panic!("`{step}` is not at work: {:?}", self.at_work()));
         match self.pending.remove(place) {
-            Effect::Undo { step, attempt, .. } => self.trigger(Trigger::Undone { step, attempt, answer }),
-            Effect::Dispatch { step, attempt, .. } => self.trigger(Trigger::Answer { step, attempt, answer }),
+            Effect::Undo { step, attempt, .. } | Effect::UndoChild { step, attempt, .. } => {
+                self.trigger(Trigger::Undone { step, attempt, answer });
+            }
+            Effect::Dispatch { step, attempt, .. } | Effect::RunChild { step, attempt, .. } => {
+                self.trigger(Trigger::Answer { step, attempt, answer })
+            }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The child that `step` waits for, and what it is to do.
+    pub fn child(&self, step: &str) -> (RunId, Plan) {
+        let found = self.pending.iter().find_map(|effect| match effect {
+            Effect::RunChild { step: at_work, child, plan, .. } if at_work.as_str() == step => {
+                Some((*child, plan.clone()))
+            }
+            _ => None,
+        });
+        found.unwrap_or_else(|| panic!("`{step}` has no child: {:?}", self.at_work()))
     }
 
     /// What `step` is asked for at present.

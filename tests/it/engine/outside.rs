@@ -240,7 +240,7 @@ pub async fn start(engine: &Ref<Orchestrator>) -> Result<RunId, StartError> {
 }
 
 async fn start_plan(engine: &Ref<Orchestrator>, plan: Plan) -> Result<RunId, StartError> {
-    let order = StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None };
+    let order = StartRun { plan, by: "token:test".into(), carried: Vec::new(), submission: None, child: None };
     engine.port().ask(order).await.expect("answered")
 }
 

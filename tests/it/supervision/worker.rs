@@ -144,6 +144,10 @@ pub struct Fail(pub &'static str);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Leave;
+/// Ends as what no restart can mend.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Despair;
 
 impl Handler<Count> for Worker {
     type Result = u64;
@@ -242,6 +246,13 @@ impl Handler<Leave> for Worker {
     type Result = ();
     fn handle(&mut self, _: Leave, ctx: &mut Ctx<Self>) {
         ctx.stop();
+    }
+}
+
+impl Handler<Despair> for Worker {
+    type Result = ();
+    fn handle(&mut self, _: Despair, ctx: &mut Ctx<Self>) {
+        ctx.fail_for_good("it was replaced");
     }
 }
 

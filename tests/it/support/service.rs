@@ -1,6 +1,6 @@
 //! The whole service as its user meets it: the real binary, its own data directory, PostgreSQL and swtpm.
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -162,16 +162,12 @@ impl Service {
 
     /// With headers of the caller's.
     pub fn call_with(&self, method: &str, path: &str, body: Option<String>, headers: &[&str]) -> Answer {
-        let host = self.url.strip_prefix("http://").expect("http");
-        let mut stream = TcpStream::connect(host).expect("connect");
-        stream.set_read_timeout(Some(Duration::from_secs(90))).expect("timeout");
-        let body = body.unwrap_or_default();
-        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        let length = body.len();
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}");
-        let request = format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
-        stream.write_all(request.as_bytes()).expect("send");
-        Answer::read(BufReader::new(stream))
+        self.caller().try_call(method, path, body, headers).expect("an answer")
+    }
+
+    /// Who asks for as long as there is a service.
+    pub fn caller(&self) -> Caller {
+        Caller { host: self.url.strip_prefix("http://").expect("http").to_owned(), token: self.token.clone() }
     }
 
     /// Submits a workflow and gives the id of its run.
@@ -246,6 +242,38 @@ impl Drop for Service {
     }
 }
 
+/// Who asks a service that may be gone by then.
+#[derive(Clone)]
+pub struct Caller {
+    host: String,
+    token: String,
+}
+
+impl Caller {
+    pub fn get(&self, path: &str) -> io::Result<Answer> {
+        self.try_call("GET", path, None, &[&format!("Authorization: Bearer {}", self.token)])
+    }
+
+    pub fn post(&self, path: &str, body: &Value, headers: &[&str]) -> io::Result<Answer> {
+        let bearer = format!("Authorization: Bearer {}", self.token);
+        let headers: Vec<&str> = headers.iter().copied().chain([bearer.as_str()]).collect();
+        self.try_call("POST", path, Some(body.to_string()), &headers)
+    }
+
+    fn try_call(&self, method: &str, path: &str, body: Option<String>, headers: &[&str]) -> io::Result<Answer> {
+        let host = &self.host;
+        let mut stream = TcpStream::connect(host)?;
+        stream.set_read_timeout(Some(Duration::from_secs(90)))?;
+        let body = body.unwrap_or_default();
+        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}");
+        let request = format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
+        stream.write_all(request.as_bytes())?;
+        Answer::read(BufReader::new(stream))
+    }
+}
+
 /// An HTTP answer.
 #[derive(Debug)]
 pub struct Answer {
@@ -255,26 +283,23 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn read(mut from: BufReader<TcpStream>) -> Self {
+    fn read(mut from: BufReader<TcpStream>) -> io::Result<Self> {
         let mut line = String::new();
-        from.read_line(&mut line).expect("status line");
-        let status = line
-            .split(' ')
-            .nth(1)
-            .and_then(|code| code.parse().ok())
-            .unwrap_or_else(|| panic!("no status in {line:?}"));
+        from.read_line(&mut line)?;
+        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(format!("no status in {line:?}")))?;
         let mut headers = Vec::new();
         loop {
             line.clear();
-            from.read_line(&mut line).expect("header");
+            from.read_line(&mut line)?;
             let Some((name, value)) = line.trim_end().split_once(':') else { break };
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
         let length =
             headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
         let mut body = vec![0; length.unwrap_or(0)];
-        from.read_exact(&mut body).expect("body");
-        Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
+        from.read_exact(&mut body)?;
+        Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

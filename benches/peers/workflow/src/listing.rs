@@ -77,9 +77,10 @@ pub async fn list(dsmil: &Dsmil) -> Result<()> {
 
 async fn submit(connection: &mut Connection, n: usize) -> Result<()> {
     let waits = n.is_multiple_of(WAITS);
+    let agent = ["TESTBED", "ORCHESTRATOR"][n % 2];
     let step = match waits {
         true => json!({ "id": "signal", "wait_for": "go" }),
-        false => json!({ "id": "echo", "agent": ["TESTBED", "ORCHESTRATOR"][n % 2], "tool": "cp.echo" }),
+        false => json!({ "id": "echo", "agent": agent, "tool": "cp.echo" }),
     };
     let document = json!({
         "name": format!("list-{}", n % 20),

@@ -1,4 +1,4 @@
-//! How a run makes durable what its state machine decides: one append after the other.
+//! Makes durable what the state machine of a run decides: one append after the other.
 use std::time::Duration;
 
 use actix::fut::WrapFuture;
@@ -18,11 +18,7 @@ const AGAIN: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_s
 impl Runner {
     pub(super) fn write(&mut self, ctx: &mut Ctx<Self>) {
         let Some(open) = &mut self.open else { return };
-        let append = match open.next_append(&self.setting.node, self.berth.epoch) {
-            Ok(Some(append)) => append,
-            Ok(None) => return,
-            Err(fault) => return ctx.fail(format!("its events cannot be written as JSON: {fault}")),
-        };
+        let Some(append) = open.next_append() else { return };
         open.writing = true;
         let doors = self.setting.doors.clone();
         let rows = append.rows.len();
