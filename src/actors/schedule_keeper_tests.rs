@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::TimeDelta;
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::*;
+use crate::clock;
 use crate::ids::{AgentId, ScheduleName, ToolId};
 use crate::messages::orchestrator::Progress;
 use crate::messages::port::AskError;
@@ -58,15 +59,16 @@ fn world() -> World {
     }
 }
 
-fn doors(outside: &Arc<Mutex<Outside>>, begun: Instant) -> WorkDoors {
-    let away = || Err(StoreError::Unreachable { detail: "away".to_owned() });
+fn doors(outside: &Arc<Mutex<Outside>>, away: u64) -> WorkDoors {
+    let (begun, away) = (clock::now(), Duration::from_secs(away));
+    let is_away = || Err(StoreError::Unreachable { detail: "away".to_owned() });
     let of = || Arc::clone(outside);
     let (record, settle, pause, start, steer, looked) = (of(), of(), of(), of(), of(), of());
     WorkDoors {
         record: Port::answering(move |RecordFirings { firings, next_due, .. }| {
             let mut outside = record.lock();
             if outside.store_is_away {
-                return Ok(away());
+                return Ok(is_away());
             }
             let dues: Vec<_> = firings.iter().map(|firing| firing.due).collect();
             for firing in firings {
@@ -78,7 +80,7 @@ fn doors(outside: &Arc<Mutex<Outside>>, begun: Instant) -> WorkDoors {
         settle: Port::answering(move |SettleFiring { firing, .. }| {
             let mut outside = settle.lock();
             if outside.store_is_away || outside.settling_fails {
-                return Ok(away().map(drop::<Vec<DateTime<Utc>>>));
+                return Ok(is_away().map(drop::<Vec<DateTime<Utc>>>));
             }
             outside.rows.insert(firing.due, firing);
             Ok(Ok(()))
@@ -110,7 +112,7 @@ fn doors(outside: &Arc<Mutex<Outside>>, begun: Instant) -> WorkDoors {
         watch: Port::answering(move |WatchRun(run)| Ok(looked.lock().open.get(&run).map(watch::Sender::subscribe))),
         load_run: Port::answering(|_| Ok(Ok(None))),
         world: Arc::new(world()),
-        wall: Arc::new(move || zero() + TimeDelta::from_std(begun.elapsed()).expect("short")),
+        wall: Arc::new(move || zero() + TimeDelta::from_std(clock::now() - begun + away).expect("short")),
     }
 }
 
@@ -127,7 +129,7 @@ impl Bench {
         let schedule = Schedule { id, name, workflow, rules, paused, created, created_by, next_due };
         let outside = Outside { schedule: Some(schedule), ..Outside::default() };
         let outside = Arc::new(Mutex::new(outside));
-        let doors = doors(&outside, Instant::now() - Duration::from_secs(away));
+        let doors = doors(&outside, away);
         Bench::begin(outside, doors)
     }
 
