@@ -41,6 +41,8 @@ pub struct Scheduler {
     doors: SchedulerDoors,
     /// None until they have been read.
     kept: Option<BTreeMap<ScheduleName, Handle>>,
+    /// Counts those that were deleted: what was read before tells of them.
+    deleted: u64,
 }
 
 /// A schedule that is being kept.
@@ -67,12 +69,15 @@ impl Handle {
 
 impl Scheduler {
     pub fn new(doors: SchedulerDoors) -> Self {
-        Scheduler { doors, kept: None }
+        Scheduler { doors, kept: None, deleted: 0 }
     }
 
     fn read(&mut self, ctx: &mut Ctx<Self>) {
-        let load = self.doors.load.clone();
-        ctx.spawn(read(load).into_actor(self).map(|all, scheduler, ctx| {
+        let (load, deleted) = (self.doors.load.clone(), self.deleted);
+        ctx.spawn(read(load).into_actor(self).map(move |all, scheduler, ctx| {
+            if scheduler.deleted != deleted {
+                return scheduler.read(ctx);
+            }
             let is_first = scheduler.kept.is_none();
             scheduler.kept.get_or_insert_default();
             let count = all.len();
@@ -265,6 +270,7 @@ impl Handler<DeleteSchedule> for Scheduler {
         };
         let deleted = ended.into_actor(self).map(|ended: Result<_, ScheduleError>, scheduler, ctx| {
             let (view, dropped) = ended?;
+            scheduler.deleted += 1;
             if let Some(all) = &mut scheduler.kept {
                 all.remove(&view.schedule.name);
             }
