@@ -133,7 +133,7 @@ impl OpenRun {
     fn first_part(&self) -> usize {
         let mut bytes = 0;
         let fits = self.rows.iter().take_while(|(row, _)| {
-            bytes += row.body.len();
+            bytes += row.body.size();
             bytes <= MOST_BYTES
         });
         // One goes, however large.

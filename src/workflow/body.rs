@@ -25,7 +25,7 @@ impl Body {
     }
 
     /// How long it is as text, if it is one.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         match self {
             Body::Text(text) => text.len(),
             Body::Value(value) => size(value),

@@ -24,9 +24,11 @@ mod engine;
 mod faults;
 #[cfg(test)]
 mod fencing;
+#[cfg(test)]
 mod journey;
 #[cfg(test)]
 mod kills;
+#[cfg(test)]
 mod kinds;
 #[cfg(test)]
 mod learner;
@@ -42,6 +44,7 @@ mod privileges;
 mod reference;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
 mod roster;
 #[cfg(test)]
 mod schedules;

@@ -15,7 +15,17 @@ function asTold(step) {
     id: step.id, agent: step.agent, tool: step.tool, status: step.status, attempts: step.attempts.length,
     started: step.attempts[0]?.started ?? null, duration_ms: last?.duration_ms ?? null,
     last_started: last?.started ?? null, reason: step.reason, chosen_by: step.chosen_by, output: step.output,
+    playbook: step.playbook, approval: step.approval, waits_for: step.waits_for,
   };
+}
+
+// Who does a step, or what it is if nobody has to.
+function doing(step) {
+  if (step.agent) return `${step.agent} · ${step.tool ?? ""}`;
+  if (step.playbook) return `playbook · ${step.playbook}`;
+  if (step.approval) return `approval · ${step.approval.role}`;
+  if (step.task) return `not chosen yet · ${step.task}`;
+  return step.waits_for ? `waits · ${step.waits_for.what}` : "";
 }
 
 function Timeline({ run, steps, pick, picked }) {
@@ -35,7 +45,7 @@ function Timeline({ run, steps, pick, picked }) {
       ${[0, 0.25, 0.5, 0.75, 1].map((share) => html`<em style=${{ left: `${share * 100}%` }}>${millis((to - from) * share)}</em>`)}</span><span></span></div>
     ${steps.map((step) => html`<button key=${step.id} class="row ${picked === step.id ? "picked" : ""}" onClick=${() => pick(picked === step.id ? null : step.id)}
       aria-expanded=${picked === step.id}>
-      <span class="step"><b>${step.id}</b><span class="muted small">${step.agent ?? "not chosen yet"} · ${step.tool ?? step.task ?? ""}</span></span>
+      <span class="step"><b>${step.id}</b><span class="muted small">${doing(step)}</span></span>
       <${Pill} state=${step.status} /><span class="track">${bar(step)}</span>
       <span class="number">${millis(step.duration_ms)}</span></button>`)}</div>`;
 }

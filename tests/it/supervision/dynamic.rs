@@ -356,7 +356,8 @@ fn a_child_on_a_thread_that_a_life_of_before_holds_moves_to_another() {
         until("service", async || blocked.port().ask(Count).await.is_ok()).await;
         assert_eq!(blocked.port().ask_within(Block(s(4)), ms(20)).await, Err(AskError::Timeout));
         assert_eq!(tree.intervene("crowd", Intervention::Inject(Fault::Panic)).await, Intervened::Done);
-        until("the next life of the crowd", async || crowd.epoch() == 2 && crowd_of(&tree).await.children == []).await;
+        until("the next life of the crowd", async || crowd.epoch() == 2 && crowd_of(&tree).await.children.is_empty())
+            .await;
         tree.news();
         let next = start(&crowd, "next", on(), &board).await;
         assert_eq!(next.state(), ChildState::Up, "nobody can know better yet");
