@@ -182,7 +182,8 @@ fn check_journal(bench: &Bench) -> BTreeMap<String, StepStatus> {
         }
     };
     let (mut ended, mut undone) = (BTreeMap::new(), BTreeSet::new());
-    let mut changes: Vec<String> = Vec::new();
+    // What was changed, by step and plan: a step that plans anew changes something else.
+    let mut changes: Vec<(String, String)> = Vec::new();
     let (mut children, mut told) = (BTreeSet::new(), BTreeSet::new());
     let mut satisfied = BTreeMap::new();
     let (mut results, mut losses) = (BTreeMap::<String, u32>::new(), BTreeMap::<String, u32>::new());
@@ -193,7 +194,7 @@ fn check_journal(bench: &Bench) -> BTreeMap<String, StepStatus> {
         // It was refused, and so was not begun.
         let gives_up = matches!(event, RunEvent::StepDeferred { .. } | RunEvent::StepEnded { .. });
         if gives_up && children.remove(&id) {
-            changes.remove(changes.iter().rposition(|change| *change == id).expect("it was begun"));
+            changes.remove(changes.iter().rposition(|(step, _)| *step == id).expect("it was begun"));
         }
         let end = match event {
             RunEvent::StepStarted { child, .. } => {
@@ -202,7 +203,7 @@ fn check_journal(bench: &Bench) -> BTreeMap<String, StepStatus> {
                 let safe = |doer: &Doer| doer.facts.repeatable || doer.facts.changes;
                 let may_repeat = step.and_then(Step::doer).is_some_and(safe);
                 if child.is_some() {
-                    changes.push(id.clone());
+                    changes.push((id.clone(), String::new()));
                     children.insert(id.clone());
                 }
                 assert!(may_repeat || !losses.contains_key(&id), "{id} is repeated, its outcome being unknown");
@@ -229,7 +230,7 @@ fn check_journal(bench: &Bench) -> BTreeMap<String, StepStatus> {
                 let is_first = told.insert(*child);
                 assert_eq!(children.remove(&id), is_first, "{id} has no child that could end");
                 if is_first && !has_changes {
-                    changes.remove(changes.iter().rposition(|change| *change == id).expect("it was begun"));
+                    changes.remove(changes.iter().rposition(|(step, _)| *step == id).expect("it was begun"));
                 }
                 None
             }
@@ -243,17 +244,17 @@ fn check_journal(bench: &Bench) -> BTreeMap<String, StepStatus> {
                 None
             }
             RunEvent::ChangeBegun { .. } => {
-                assert!(events[..place].iter().any(|(_, earlier)| {
-                    matches!(earlier, RunEvent::ChangePlanned { step, .. } if step.as_str() == id)
-                }));
-                if changes.last() != Some(&id) {
-                    changes.retain(|change| *change != id);
-                    changes.push(id.clone());
-                }
+                let plan = events[..place].iter().rev().find_map(|(_, earlier)| match earlier {
+                    RunEvent::ChangePlanned { step, planned, .. } if step.as_str() == id => Some(&planned.plan),
+                    _ => None,
+                });
+                let change = (id.clone(), plan.expect("it was planned").to_string());
+                changes.retain(|earlier| *earlier != change);
+                changes.push(change);
                 None
             }
             RunEvent::UndoBegun { .. } => {
-                assert_eq!(changes.last(), Some(&id), "the last change is undone first");
+                assert_eq!(changes.last().map(|(step, _)| step), Some(&id), "the last change is undone first");
                 None
             }
             RunEvent::UndoDone { result, .. } => {
@@ -279,7 +280,7 @@ fn check_journal(bench: &Bench) -> BTreeMap<String, StepStatus> {
         assert!(losses.get(id).copied().unwrap_or(0) <= MOST_LOST + 1, "{id} is lost too often");
     }
     assert!(!bench.ended || children.is_empty(), "{children:?} have not ended");
-    let is_left = |id: &String| changes.contains(id);
+    let is_left = |id: &String| changes.iter().any(|(step, _)| step == id);
     for (id, status) in ended.iter_mut().filter(|(id, status)| undone.contains(*id) && status.is_success()) {
         // Of a step that was tried again each try may have changed something.
         let is_child = |id: &str| plan.steps().iter().any(|s| id.starts_with(s.id.as_str()) && s.playbook().is_some());
