@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use crate::support::service::{Answer, Home, Service};
 
 /// What stands in the place of each parameter of a path.
-fn names(run: &str) -> BTreeMap<&'static str, String> {
+fn names(run: &str, log_size: u64) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("/api/v1/workflows/{id}", run.to_owned()),
         ("/api/v1/agents/{id}", "PACER".to_owned()),
         ("/api/v1/tools/{id}", "load.read".to_owned()),
         ("/api/v1/playbooks/{name}", "host-baseline".to_owned()),
-        ("/api/v1/audit/tile/{path}", "0/000.p/1".to_owned()),
+        ("/api/v1/audit/tile/{path}", format!("0/000.p/{log_size}")),
+        ("/api/v1/schedules/{id}", "nightly".to_owned()),
         ("/api/v1/audit/proof/{index}", "0".to_owned()),
     ])
 }
@@ -60,7 +61,13 @@ fn answers_have_the_shapes_that_the_description_gives_them() {
     service.finished(&learned);
 
     let description = service.get("/api/openapi.json").json();
-    let names = names(&run);
+    let nightly = json!({ "name": "nightly", "workflow": { "playbook": "host-baseline" }, "cron": "0 3 * * *" });
+    assert_eq!(service.post("/api/v1/schedules", &nightly).status, 202);
+    // A tile is kept for each size at which the log was sealed, until it is full.
+    let head = service.get("/api/v1/audit/checkpoint").body;
+    let log_size: u64 = head.lines().nth(1).and_then(|size| size.parse().ok()).expect("a size");
+    assert!((1..256).contains(&log_size), "{head}");
+    let names = names(&run, log_size);
     let mut asked = 0;
     for (path, operations) in description["paths"].as_object().expect("paths") {
         // A WebSocket, which its own tests open.

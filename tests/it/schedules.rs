@@ -148,6 +148,8 @@ fn no_time_starts_two_runs_and_what_was_missed_is_made_up_for_as_told() {
         // Right after a run has come: of it the schedule may have stored nothing yet.
         until_more_runs(&service, "all", runs(&service, "all").len());
         service.kill();
+        // Away for longer than two times that are due.
+        std::thread::park_timeout(Duration::from_millis(2_500));
         service = Service::start(&home);
     }
     until_more_runs(&service, "all", runs(&service, "all").len());
