@@ -71,8 +71,15 @@ async fn workers_that_panic_under_load_lose_no_job() {
         let how = Intervention::Inject(Fault::Panic);
         let drill = Intervene { name, how, who: "token:test".to_owned() };
         // It may be between two lives.
-        while root.intervene.ask(drill.clone()).await != Ok(Intervened::Done) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        let give_up = clock::now() + Duration::from_secs(10);
+        loop {
+            match root.intervene.ask(drill.clone()).await {
+                Ok(Intervened::Done) => break,
+                Ok(Intervened::NotAlive) if clock::now() < give_up => {
+                    tokio::time::sleep(Duration::from_millis(5)).await
+                }
+                other => panic!("{other:?}"),
+            }
         }
     }
     for answer in answers {
